@@ -1,1 +1,3 @@
-//! x
+//! Says why a GKE Ingress is stuck or unhealthy, and what mends it.
+
+pub mod snapshot;
