@@ -1,5 +1,5 @@
 # Runs "$@" and kills it as soon as standard input ends, that is: when whoever started this is gone, however it went.
-# $1 is a folder of the child that is removed then, too. Ends with the child's exit status if the child ends first.
+# $1 is a folder that is removed then, too. Ends with the child's exit status if the child ends first.
 folder=$1
 shift
 exec 3<&0

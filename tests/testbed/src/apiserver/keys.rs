@@ -46,7 +46,11 @@ impl Resource {
 
     /// The path of the collection in the API.
     pub(super) fn path(&self, namespace: Option<&str>) -> String {
-        let root = if self.group.is_empty() { format!("/api/{}", self.version) } else { format!("/apis/{}/{}", self.group, self.version) };
+        let root = if self.group.is_empty() {
+            format!("/api/{}", self.version)
+        } else {
+            format!("/apis/{}/{}", self.group, self.version)
+        };
         match namespace {
             Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.plural),
             None => format!("{root}/{}", self.plural),
@@ -76,18 +80,45 @@ mod tests {
     use super::*;
 
     fn resource(group: &str, version: &str, plural: &str) -> Resource {
-        Resource { group: group.into(), version: version.into(), plural: plural.into(), namespaced: true }
+        Resource {
+            group: group.into(),
+            version: version.into(),
+            plural: plural.into(),
+            namespaced: true,
+        }
     }
 
     #[test]
     fn keys_and_paths() {
         let services = resource("", "v1", "services");
-        assert_eq!(services.key(Some("shop"), "cart"), "/registry/services/specs/shop/cart");
-        assert_eq!(services.path(Some("shop")), "/api/v1/namespaces/shop/services");
-        assert_eq!(resource("", "v1", "nodes").key(None, "n"), "/registry/minions/n");
-        assert_eq!(resource("networking.k8s.io", "v1", "ingressclasses").key(None, "gce"), "/registry/ingressclasses/gce");
-        let neg = resource("networking.gke.io", "v1beta1", "servicenetworkendpointgroups");
-        assert_eq!(neg.key(Some("a"), "b"), "/registry/networking.gke.io/servicenetworkendpointgroups/a/b");
-        assert_eq!(neg.path(None), "/apis/networking.gke.io/v1beta1/servicenetworkendpointgroups");
+        assert_eq!(
+            services.key(Some("shop"), "cart"),
+            "/registry/services/specs/shop/cart"
+        );
+        assert_eq!(
+            services.path(Some("shop")),
+            "/api/v1/namespaces/shop/services"
+        );
+        assert_eq!(
+            resource("", "v1", "nodes").key(None, "n"),
+            "/registry/minions/n"
+        );
+        assert_eq!(
+            resource("networking.k8s.io", "v1", "ingressclasses").key(None, "gce"),
+            "/registry/ingressclasses/gce"
+        );
+        let neg = resource(
+            "networking.gke.io",
+            "v1beta1",
+            "servicenetworkendpointgroups",
+        );
+        assert_eq!(
+            neg.key(Some("a"), "b"),
+            "/registry/networking.gke.io/servicenetworkendpointgroups/a/b"
+        );
+        assert_eq!(
+            neg.path(None),
+            "/apis/networking.gke.io/v1beta1/servicenetworkendpointgroups"
+        );
     }
 }

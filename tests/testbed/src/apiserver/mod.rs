@@ -38,7 +38,7 @@ const GKE_CRDS: [&str; 4] = [
 /// A running API server. Everything ends when it is dropped.
 #[derive(Debug)]
 pub struct ApiServer {
-    // The order is that of the ends: the API server before its store, the folder last.
+    // The order is that of the ends: the API server before its store. Each removes the folder, the last one for good.
     server: Supervised,
     _store: Supervised,
     _ports: [Port; 3],
@@ -56,7 +56,10 @@ impl ApiServer {
     /// # Errors
     /// When one of them does not start; the message ends with the last lines of its log.
     pub async fn start(assets: &Assets) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("ingress-diagnosis-apiserver-").tempdir().context("no temporary folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("ingress-diagnosis-apiserver-")
+            .tempdir()
+            .context("no temporary folder")?;
         let ports = [Port::take()?, Port::take()?, Port::take()?];
         let [secure, client, peer] = &ports;
 
@@ -72,7 +75,17 @@ impl ApiServer {
 
         let admin_kubeconfig = folder.path().join("admin.kubeconfig");
         credentials.write_kubeconfig(&admin_kubeconfig, &url, credentials.admin_token())?;
-        Ok(Self { server, _store: store, _ports: ports, rest, etcd, credentials, url, admin_kubeconfig, _folder: folder })
+        Ok(Self {
+            server,
+            _store: store,
+            _ports: ports,
+            rest,
+            etcd,
+            credentials,
+            url,
+            admin_kubeconfig,
+            _folder: folder,
+        })
     }
 
     /// The address, `https://127.0.0.1:PORT`.
@@ -125,17 +138,13 @@ impl ApiServer {
     }
 }
 
-fn folder_of(root: &Path, name: &str) -> Result<PathBuf> {
-    let folder = root.join(name);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
-}
-
 fn start_etcd(assets: &Assets, root: &Path, client: &Port, peer: &Port) -> Result<Supervised> {
-    let folder = folder_of(root, "etcd")?;
-    let (client, peer) = (format!("http://{}", client.address()), format!("http://{}", peer.address()));
+    let (client, peer) = (
+        format!("http://{}", client.address()),
+        format!("http://{}", peer.address()),
+    );
     let mut data = OsString::from("--data-dir=");
-    data.push(folder.join("data"));
+    data.push(root.join("etcd"));
     let arguments = [
         data,
         "--name=testbed".into(),
@@ -150,11 +159,16 @@ fn start_etcd(assets: &Assets, root: &Path, client: &Port, peer: &Port) -> Resul
         format!("--initial-advertise-peer-urls={peer}").into(),
         format!("--initial-cluster=testbed={peer}").into(),
     ];
-    Supervised::start(&assets.etcd, arguments, &[], &folder)
+    Supervised::start(&assets.etcd, arguments, &[], root)
 }
 
-fn start_server(assets: &Assets, root: &Path, credentials: &Credentials, port: &Port, etcd: &str) -> Result<Supervised> {
-    let folder = folder_of(root, "kube-apiserver")?;
+fn start_server(
+    assets: &Assets,
+    root: &Path,
+    credentials: &Credentials,
+    port: &Port,
+    etcd: &str,
+) -> Result<Supervised> {
     let mut arguments: Vec<OsString> = [
         format!("--etcd-servers={etcd}"),
         format!("--secure-port={}", port.number()),
@@ -178,20 +192,34 @@ fn start_server(assets: &Assets, root: &Path, credentials: &Credentials, port: &
     );
     arguments.extend(credentials.server_arguments());
     let mut certificates = OsString::from("--cert-dir=");
-    certificates.push(&folder);
+    certificates.push(root.join("unused"));
     arguments.push(certificates);
     // A soft limit, for worlds of hundreds of thousands of pods.
-    Supervised::start(&assets.kube_apiserver, arguments, &[("GOMEMLIMIT", "12GiB")], &folder)
+    Supervised::start(
+        &assets.kube_apiserver,
+        arguments,
+        &[("GOMEMLIMIT", "12GiB")],
+        root,
+    )
 }
 
 async fn wait_until(process: &mut Supervised, ready: impl AsyncFn() -> bool) -> Result<()> {
     let start = Instant::now();
     while !ready().await {
         if process.has_ended() {
-            bail!("{} has ended before it was ready; its last words:\n{}", process.name(), process.log_tail());
+            bail!(
+                "{} has ended before it was ready; its last words:\n{}",
+                process.name(),
+                process.log_tail()
+            );
         }
         if start.elapsed() > START_LIMIT {
-            bail!("{} was not ready within {} s; its last words:\n{}", process.name(), START_LIMIT.as_secs(), process.log_tail());
+            bail!(
+                "{} was not ready within {} s; its last words:\n{}",
+                process.name(),
+                START_LIMIT.as_secs(),
+                process.log_tail()
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

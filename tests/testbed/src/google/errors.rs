@@ -14,21 +14,37 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn ok(body: Value) -> Self {
-        Self { status: 200, body, retry_after: None }
+        Self {
+            status: 200,
+            body,
+            retry_after: None,
+        }
     }
 
     /// Compute's own, older shape: `errors[].reason`, and no `status`.
     pub(super) fn compute_error(code: u16, reason: &str, message: &str) -> Self {
         let errors = json!([{"message": message, "domain": "global", "reason": reason}]);
-        Self { status: code, body: json!({"error": {"code": code, "message": message, "errors": errors}}), retry_after: None }
+        Self {
+            status: code,
+            body: json!({"error": {"code": code, "message": message, "errors": errors}}),
+            retry_after: None,
+        }
     }
 
     pub(super) fn not_found(path: &str) -> Self {
-        Self::compute_error(404, "notFound", &format!("The resource '{path}' was not found"))
+        Self::compute_error(
+            404,
+            "notFound",
+            &format!("The resource '{path}' was not found"),
+        )
     }
 
     pub(super) fn forbidden(permission: &str, resource: &str) -> Self {
-        Self::compute_error(403, "forbidden", &format!("Required '{permission}' permission for '{resource}'"))
+        Self::compute_error(
+            403,
+            "forbidden",
+            &format!("Required '{permission}' permission for '{resource}'"),
+        )
     }
 
     pub(super) fn invalid(message: &str) -> Self {
@@ -37,7 +53,11 @@ impl Answer {
 
     /// The newer shape, which the Container API uses throughout.
     pub(super) fn status_error(code: u16, status: &str, message: &str) -> Self {
-        Self { status: code, body: json!({"error": {"code": code, "message": message, "status": status}}), retry_after: None }
+        Self {
+            status: code,
+            body: json!({"error": {"code": code, "message": message, "status": status}}),
+            retry_after: None,
+        }
     }
 
     /// What Compute answers when its read quota is used up: a 403, not a 429.
@@ -63,7 +83,11 @@ impl Answer {
                 },
             }]);
         }
-        Self { status: 403, body: json!({"error": error}), retry_after: None }
+        Self {
+            status: 403,
+            body: json!({"error": error}),
+            retry_after: None,
+        }
     }
 
     pub(super) fn too_many_requests() -> Self {
@@ -74,6 +98,10 @@ impl Answer {
     }
 
     pub(super) fn unavailable() -> Self {
-        Self::compute_error(503, "backendError", "Internal error. Please try again or contact Google Support.")
+        Self::compute_error(
+            503,
+            "backendError",
+            "Internal error. Please try again or contact Google Support.",
+        )
     }
 }
