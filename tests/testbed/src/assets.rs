@@ -1,9 +1,11 @@
 //! The binaries of the Kubernetes API server and of etcd.
 //!
-//! In: the environment. Out: two executable files. Never builds twice at once, and never leaves a half-made folder.
+//! In: the environment. Out: two executable files. Never builds twice at once, and never leaves a
+//! half-made folder.
 //!
-//! Looked for in this order: `KUBEBUILDER_ASSETS` (the convention of controller tests), the cache folder, and `go build` of the
-//! pinned Go module in `assets/kubernetes`, which fills the cache folder.
+//! Looked for in this order: `KUBEBUILDER_ASSETS` (the convention of controller tests), the cache
+//! folder, and `go build` of the pinned Go module in `assets/kubernetes`, which fills the cache
+//! folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -32,7 +34,8 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Finds the binaries, or builds them once (about four minutes on two cores), with progress on standard error.
+    /// Finds the binaries, or builds them once (about four minutes on two cores), with progress on
+    /// standard error.
     ///
     /// # Errors
     /// When they are nowhere and cannot be built; the message says what to install.

@@ -1,10 +1,12 @@
 //! A TCP port on 127.0.0.1 that stays ours.
 //!
-//! In: nothing. Out: a port number that nobody else is given while the value lives. Never listens itself.
+//! In: nothing. Out: a port number that nobody else is given while the value lives. Never listens
+//! itself.
 //!
-//! A port that is looked up, closed and handed to a child can be taken in between. Here the port stays bound,
-//! without listening, by a socket that shares it (`SO_REUSEPORT`): the kernel gives it to nobody else, a listener that
-//! shares too can come and go, and while there is none a connection is refused.
+//! A port that is looked up, closed and handed to a child can be taken in between. Here the port
+//! stays bound, without listening, by a socket that shares it (`SO_REUSEPORT`): the kernel gives it
+//! to nobody else, a listener that shares too can come and go, and while there is none a connection
+//! is refused.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

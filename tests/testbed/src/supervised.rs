@@ -1,10 +1,12 @@
 //! A child process that cannot outlive us.
 //!
-//! In: a program, its arguments and a folder for all that it leaves. Out: a running process whose output is in a log file there.
-//! Never leaves the process or its folder behind: not after a panic, not after Ctrl-C, not after `kill -9` of this process.
+//! In: a program, its arguments and a folder for all that it leaves. Out: a running process whose
+//! output is in a log file there. Never leaves the process or its folder behind: not after a panic,
+//! not after Ctrl-C, not after `kill -9` of this process.
 //!
-//! Between us and the child stands a shell that waits for the end of a pipe whose other end only we hold; the kernel closes it
-//! whatever happens to us. The shell is in a process group of its own, so that Ctrl-C in a terminal reaches us alone.
+//! Between us and the child stands a shell that waits for the end of a pipe whose other end only we
+//! hold; the kernel closes it whatever happens to us. The shell is in a process group of its own,
+//! so that Ctrl-C in a terminal reaches us alone.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,8 +31,9 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts `program`. `folder` must exist, is removed when we end or the value is dropped, and may be shared with other processes that
-    /// end together with this one. Standard output and error go to `folder/NAME.log`.
+    /// Starts `program`. `folder` must exist, is removed when we end or the value is dropped, and
+    /// may be shared with other processes that end together with this one. Standard output and
+    /// error go to `folder/NAME.log`.
     ///
     /// # Errors
     /// When the shell cannot be started or the log file cannot be made.

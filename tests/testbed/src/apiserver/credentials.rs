@@ -1,6 +1,8 @@
-//! What an API server and its clients prove themselves with: certificates, the key that signs tokens, the administrator's token.
+//! What an API server and its clients prove themselves with: certificates, the key that signs
+//! tokens, the administrator's token.
 //!
-//! In: a folder. Out: files in it, and arguments that name them. Never reused: each server has its own.
+//! In: a folder. Out: files in it, and arguments that name them. Never reused: each server has its
+//! own.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! etcd's JSON gateway.
 //!
-//! In: keys and values. Out: the same, in etcd. Never more than 128 operations, or about a megabyte, in one transaction.
+//! In: keys and values. Out: the same, in etcd. Never more than 128 operations, or about a
+//! megabyte, in one transaction.
 
 use std::time::Duration;
 

@@ -1,9 +1,11 @@
 //! A real Kubernetes API server with an etcd of its own.
 //!
-//! In: the two binaries. Out: an address, credentials, and ways to fill it. Never shares a port, a folder or a process with another
-//! instance, and leaves nothing behind when the value is dropped or this process dies.
+//! In: the two binaries. Out: an address, credentials, and ways to fill it. Never shares a port, a
+//! folder or a process with another instance, and leaves nothing behind when the value is dropped
+//! or this process dies.
 //!
-//! There is no controller manager: nothing collects garbage, finishes the deletion of a namespace or makes ServiceAccounts.
+//! There is no controller manager: nothing collects garbage, finishes the deletion of a namespace
+//! or makes ServiceAccounts.
 
 mod credentials;
 mod etcd;
@@ -25,7 +27,8 @@ use etcd::Etcd;
 pub use rest::Refused;
 use rest::Rest;
 
-/// The range of the ClusterIPs; the Services of a world outside of it are given a range of their own.
+/// The range of the ClusterIPs; the Services of a world outside of it are given a range of their
+/// own.
 const SERVICE_RANGE: &str = "10.8.0.0/20";
 const START_LIMIT: Duration = Duration::from_secs(120);
 const GKE_CRDS: [&str; 4] = [
@@ -38,7 +41,8 @@ const GKE_CRDS: [&str; 4] = [
 /// A running API server. Everything ends when it is dropped.
 #[derive(Debug)]
 pub struct ApiServer {
-    // The order is that of the ends: the API server before its store. Each removes the folder, the last one for good.
+    // The order is that of the ends: the API server before its store. Each removes the folder, the
+    // last one for good.
     server: Supervised,
     _store: Supervised,
     _ports: [Port; 3],
@@ -126,7 +130,8 @@ impl ApiServer {
         self.server.log_tail()
     }
 
-    /// Makes the API server know BackendConfig, FrontendConfig, ManagedCertificate and ServiceNetworkEndpointGroup, as GKE's does.
+    /// Makes the API server know BackendConfig, FrontendConfig, ManagedCertificate and
+    /// ServiceNetworkEndpointGroup, as GKE's does.
     ///
     /// # Errors
     /// When the API server refuses them or does not serve them in time.

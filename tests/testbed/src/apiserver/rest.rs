@@ -1,6 +1,7 @@
 //! The API server's REST API, as the administrator sees it.
 //!
-//! In: manifests, paths. Out: raw JSON. Never retries and never hides a refusal: it comes back as [`Refused`].
+//! In: manifests, paths. Out: raw JSON. Never retries and never hides a refusal: it comes back as
+//! [`Refused`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -194,7 +195,8 @@ pub(super) fn names<'a>(
 }
 
 impl ApiServer {
-    /// One request as the administrator. `path` begins with `/api` and may have a query; a body is sent as JSON.
+    /// One request as the administrator. `path` begins with `/api` and may have a query; a body is
+    /// sent as JSON.
     ///
     /// # Errors
     /// [`Refused`] when the answer is an error; otherwise when there is no answer.
@@ -273,7 +275,8 @@ impl ApiServer {
         Ok(applied)
     }
 
-    /// Creates or updates every object of a manifest, definitions and namespaces first, and waits until new kinds are served.
+    /// Creates or updates every object of a manifest, definitions and namespaces first, and waits
+    /// until new kinds are served.
     ///
     /// # Errors
     /// When it is not YAML or the API server refuses an object.
@@ -317,7 +320,8 @@ impl ApiServer {
             .context("a TokenRequest without a token")
     }
 
-    /// A definition is established a moment before its kind is served everywhere; writes in between fail.
+    /// A definition is established a moment before its kind is served everywhere; writes in between
+    /// fail.
     async fn wait_until_served(&self, definition: &Value) -> Result<()> {
         let spec = &definition["spec"];
         let (group, plural) = (

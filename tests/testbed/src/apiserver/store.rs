@@ -1,9 +1,10 @@
 //! Objects straight into etcd, so that uid, status and every timestamp stay as they were recorded.
 //!
-//! In: whole objects as JSON. Out: the same through the API. Never through admission or validation: what is put is believed.
+//! In: whole objects as JSON. Out: the same through the API. Never through admission or validation:
+//! what is put is believed.
 //!
-//! What the API server keeps beside Services (addresses, node ports, ranges) is written along with them; otherwise it repairs them, and
-//! says so in Events that nobody recorded.
+//! What the API server keeps beside Services (addresses, node ports, ranges) is written along with
+//! them; otherwise it repairs them, and says so in Events that nobody recorded.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -26,7 +27,8 @@ const NODE_PORT_BASE: usize = 30000;
 const SEEN_LIMIT: Duration = Duration::from_secs(30);
 
 impl ApiServer {
-    /// Writes objects as they are, in their order. Only `metadata.resourceVersion` is the API server's own.
+    /// Writes objects as they are, in their order. Only `metadata.resourceVersion` is the API
+    /// server's own.
     ///
     /// # Errors
     /// When a kind is not known or etcd refuses.
@@ -42,7 +44,8 @@ impl ApiServer {
         self.etcd.put(pairs).await
     }
 
-    /// Removes objects, of which `apiVersion`, `kind` and `metadata` are read, without regard to finalizers.
+    /// Removes objects, of which `apiVersion`, `kind` and `metadata` are read, without regard to
+    /// finalizers.
     ///
     /// # Errors
     /// When a kind is not known or etcd refuses.

@@ -1,6 +1,7 @@
 //! Aggregated lists: one kind in all its scopes.
 //!
-//! In: a world, a kind. Out: the list, with a warning in every scope that has nothing, or that could not be read. Pure.
+//! In: a world, a kind. Out: the list, with a warning in every scope that has nothing, or that
+//! could not be read. Pure.
 
 use std::collections::BTreeSet;
 

@@ -155,7 +155,8 @@ pub(super) struct Page {
 const TOKEN: &str = "page-from-";
 
 impl Page {
-    /// The page that is asked for; the first one comes with an empty token, or with none. `cap` is the server's own limit.
+    /// The page that is asked for; the first one comes with an empty token, or with none. `cap` is
+    /// the server's own limit.
     pub(super) fn asked_for(asked: &Asked, cap: usize) -> Result<Self, String> {
         let size = match asked
             .query

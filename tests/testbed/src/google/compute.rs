@@ -1,6 +1,7 @@
 //! The Compute API (v1), read only.
 //!
-//! In: a world and a request. Out: what the API would have answered when the world was taken. Pure; never changes the world.
+//! In: a world and a request. Out: what the API would have answered when the world was taken. Pure;
+//! never changes the world.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -21,8 +22,8 @@ pub(super) fn answer(world: &World, asked: &Asked, cap: usize) -> Answer {
     answer
 }
 
-/// Compute's fingerprints are base64, and clients that read them as bytes stumble over anything else; recordings made by hand have some
-/// that are not.
+/// Compute's fingerprints are base64, and clients that read them as bytes stumble over anything
+/// else; recordings made by hand have some that are not.
 fn mend_fingerprints(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(mend_fingerprints),

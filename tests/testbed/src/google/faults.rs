@@ -1,6 +1,7 @@
 //! Trouble on demand.
 //!
-//! In: what should go wrong, and where. Out: for a request, what goes wrong with it. Counts down what is limited.
+//! In: what should go wrong, and where. Out: for a request, what goes wrong with it. Counts down
+//! what is limited.
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

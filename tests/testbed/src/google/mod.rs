@@ -1,7 +1,8 @@
 //! A stand-in for the Compute and Container APIs, on 127.0.0.1.
 //!
-//! In: a world. Out: an address that answers Google's SDK and plain REST as the real APIs did when the world was taken. Never evaluates
-//! credentials, never changes the world by itself, never answers a write.
+//! In: a world. Out: an address that answers Google's SDK and plain REST as the real APIs did when
+//! the world was taken. Never evaluates credentials, never changes the world by itself, never
+//! answers a write.
 
 mod aggregated;
 mod asked;
@@ -24,7 +25,7 @@ use axum::response::Response;
 use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 use crate::port::Port;
 use crate::world::World;
@@ -54,12 +55,12 @@ pub struct Request {
 pub struct Google {
     port: Port,
     state: Arc<Shared>,
-    task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     inner: Mutex<Inner>,
+    ended: watch::Sender<bool>,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
 }
@@ -90,15 +91,20 @@ impl Google {
         };
         let state = Arc::new(Shared {
             inner: Mutex::new(inner),
+            ended: watch::Sender::new(false),
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
         });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
-        let task = tokio::spawn(async move {
-            // It ends with the task alone.
-            axum::serve(listener, router).await.ok();
+        let ended = state.ended();
+        tokio::spawn(async move {
+            // Nothing can go wrong but accepting, which is tried again.
+            axum::serve(listener, router)
+                .with_graceful_shutdown(ended)
+                .await
+                .ok();
         });
-        Ok(Self { port, state, task })
+        Ok(Self { port, state })
     }
 
     /// The address, `http://127.0.0.1:PORT`: the endpoint of both APIs.
@@ -166,13 +172,22 @@ impl Google {
 
 impl Drop for Google {
     fn drop(&mut self) {
-        self.task.abort();
+        self.state.ended.send_replace(true);
     }
 }
 
 impl Shared {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the stand-in was dropped.
+    fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.subscribe();
+        async move {
+            // An error means that everything is gone.
+            ended.wait_for(|ended| *ended).await.ok();
+        }
     }
 }
 
@@ -211,7 +226,10 @@ async fn serve(
     tokio::time::sleep(latency).await;
     match fault {
         None => respond(answer, Bytes::from),
-        Some(FaultKind::Hang) => std::future::pending().await,
+        Some(FaultKind::Hang) => {
+            state.ended().await;
+            respond(Answer::unavailable(), Bytes::from)
+        }
         Some(FaultKind::Garbage) => respond(answer, |_| {
             Bytes::from_static(b"<html>502 Bad Gateway</html>")
         }),

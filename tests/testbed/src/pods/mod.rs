@@ -1,7 +1,8 @@
 //! What pods answer to an HTTP probe, on 127.0.0.1.
 //!
-//! In: the recorded answers of `probes.yaml`. Out: one local port per probed address, and a table from the one to the other. Never answers
-//! a path for which nothing is recorded with anything but 404.
+//! In: the recorded answers of `probes.yaml`. Out: one local port per probed address, and a table
+//! from the one to the other. Never answers a path for which nothing is recorded with anything but
+//! 404.
 
 mod reply;
 mod serve;
@@ -97,7 +98,8 @@ impl Pods {
             .collect()
     }
 
-    /// The same, and for each of `addresses` (`IP:PORT`) that has no recorded answer a port that refuses, until [`Pods::set`].
+    /// The same, and for each of `addresses` (`IP:PORT`) that has no recorded answer a port that
+    /// refuses, until [`Pods::set`].
     ///
     /// # Errors
     /// When there is no free port.
@@ -119,7 +121,8 @@ impl Pods {
         Ok(self.connect_to())
     }
 
-    /// From now on the pod at this address gives `reply` to every request, whatever was recorded. The scheme stays.
+    /// From now on the pod at this address gives `reply` to every request, whatever was recorded.
+    /// The scheme stays.
     ///
     /// # Errors
     /// When there is no free port.
@@ -139,7 +142,8 @@ impl Pods {
         )
     }
 
-    /// From now on the pod at this address gives `reply` to requests for `path`; other paths stay as they were.
+    /// From now on the pod at this address gives `reply` to requests for `path`; other paths stay
+    /// as they were.
     ///
     /// # Errors
     /// When there is no free port.
@@ -160,7 +164,8 @@ impl Pods {
         self.behave(&address, behaviour)
     }
 
-    /// All requests, in the order in which they came. What did not become an HTTP request is not among them.
+    /// All requests, in the order in which they came. What did not become an HTTP request is not
+    /// among them.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.log

@@ -1,6 +1,7 @@
 //! One address of a pod: accepts connections and misbehaves as told.
 //!
-//! In: connections. Out: an HTTP/1.1 answer, or one of the ways in which there is none. One request per connection, as a health check does.
+//! In: connections. Out: an HTTP/1.1 answer, or one of the ways in which there is none. One request
+//! per connection, as a health check does.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +20,8 @@ use super::{Behaviour, Request};
 
 /// First byte of a TLS handshake.
 const HANDSHAKE: u8 = 0x16;
-/// A fatal TLS alert, "unexpected message": what a plain request to a TLS port is answered by servers that do not humour it.
+/// A fatal TLS alert, "unexpected message": what a plain request to a TLS port is answered by
+/// servers that do not humour it.
 const ALERT: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x0a];
 /// What Go's servers answer to the wrong protocol, in plain text.
 const WRONG_PROTOCOL: &[u8] =
@@ -108,7 +110,8 @@ impl Pod {
                 self.exchange(self.tls.0.accept(stream).await?, true).await
             }
             (Scheme::Http, false, false) => self.exchange(stream, false).await,
-            // A client that speaks plain HTTP can see no TLS error; it sees an alert where HTTP should be.
+            // A client that speaks plain HTTP can see no TLS error; it sees an alert where HTTP
+            // should be.
             (_, false, true) => say(stream, ALERT).await,
             (Scheme::Http, true, _) | (Scheme::Https, ..) => say(stream, WRONG_PROTOCOL).await,
         }
@@ -199,7 +202,8 @@ impl Resettable for tokio_rustls::server::TlsStream<TcpStream> {
 async fn say<S: AsyncWrite + Unpin>(mut stream: S, bytes: &[u8]) -> Result<()> {
     stream.write_all(bytes).await?;
     stream.shutdown().await?;
-    // A socket that is closed with unread bytes in it sends a reset, which may overtake what was just said.
+    // A socket that is closed with unread bytes in it sends a reset, which may overtake what was
+    // just said.
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(())
 }

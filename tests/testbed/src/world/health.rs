@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::World;
 
 impl World {
-    /// Sets the state of every endpoint of the groups and backend services whose name contains `name_contains`, as health checks would.
-    /// Returns how many entries there were.
+    /// Sets the state of every endpoint of the groups and backend services whose name contains
+    /// `name_contains`, as health checks would. Returns how many entries there were.
     pub fn set_health(&mut self, name_contains: &str, state: &str) -> usize {
         let Some(compute) = &mut self.compute else {
             return 0;

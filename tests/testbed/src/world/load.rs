@@ -1,6 +1,7 @@
 //! A world in an API server.
 //!
-//! In: a world and a running API server. Out: its objects there, exactly as recorded. Never goes through admission.
+//! In: a world and a running API server. Out: its objects there, exactly as recorded. Never goes
+//! through admission.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,12 @@ const FRESH: i32 = 2;
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 impl World {
-    /// Writes every object, namespaces first; uid, status, finalizers and times stay as recorded. A namespace that was not recorded is made.
+    /// Writes every object, namespaces first; uid, status, finalizers and times stay as recorded. A
+    /// namespace that was not recorded is made.
     ///
     /// # Errors
-    /// When the API server does not know a kind: for GKE's own, call [`ApiServer::install_gke_crds`] first.
+    /// When the API server does not know a kind: for GKE's own, call
+    /// [`ApiServer::install_gke_crds`] first.
     pub async fn load(&self, server: &ApiServer) -> Result<()> {
         let (recorded, others): (Vec<Value>, Vec<Value>) = self
             .objects
@@ -39,8 +42,9 @@ impl World {
         server.put(&others).await
     }
 
-    /// Removes what [`World::load`] wrote, and every Event in its namespaces, so that another world can be loaded. Namespaces of the
-    /// system stay. What others made in these namespaces, but Events, is theirs to remove, before this.
+    /// Removes what [`World::load`] wrote, and every Event in its namespaces, so that another world
+    /// can be loaded. Namespaces of the system stay. What others made in these namespaces, but
+    /// Events, is theirs to remove, before this.
     ///
     /// # Errors
     /// When etcd refuses.
@@ -64,7 +68,8 @@ impl World {
         self.namespaces().into_iter().map(named).collect()
     }
 
-    /// Renews, until the returned value is dropped, the Leases of `kube-system` that were fresh when the world was taken.
+    /// Renews, until the returned value is dropped, the Leases of `kube-system` that were fresh
+    /// when the world was taken.
     #[must_use]
     pub fn keep_alive(&self, server: &Arc<ApiServer>) -> KeepAlive {
         let leases: Vec<Value> = self

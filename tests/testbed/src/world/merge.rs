@@ -1,9 +1,11 @@
 //! Two worlds of the same cluster as one, for a demo that shows several faults at once.
 //!
-//! In: two worlds. Out: one. Never mixes what both have of a namespace: it stays as the first has it.
+//! In: two worlds. Out: one. Never mixes what both have of a namespace: it stays as the first has
+//! it.
 //!
-//! What both have (nodes, the system's namespaces, shared Compute resources) is taken from the first; addresses of pods and Services that
-//! both use for something else are renumbered in the second.
+//! What both have (nodes, the system's namespaces, shared Compute resources) is taken from the
+//! first; addresses of pods and Services that both use for something else are renumbered in the
+//! second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -14,8 +16,9 @@ use serde_json::Value;
 use super::{Compute, Probe, World};
 
 impl World {
-    /// Adds another world of the same project and cluster; its times are moved to this one's. Returns the namespaces of the other world,
-    /// without those of the system, that are left out because this one has them already.
+    /// Adds another world of the same project and cluster; its times are moved to this one's.
+    /// Returns the namespaces of the other world, without those of the system, that are left out
+    /// because this one has them already.
     ///
     /// # Errors
     /// When it is of another cluster, or no address is free for one that both use.

@@ -1,7 +1,7 @@
 //! A snapshot's folder as raw JSON.
 //!
-//! In: a folder. Out: values, exactly as recorded. Never interprets them: that is the product's part, and must not be done here in the
-//! same way, or a mistake in it would go unnoticed.
+//! In: a folder. Out: values, exactly as recorded. Never interprets them: that is the product's
+//! part, and must not be done here in the same way, or a mistake in it would go unnoticed.
 
 mod health;
 mod load;

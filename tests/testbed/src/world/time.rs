@@ -1,6 +1,7 @@
 //! Moves a world to the present.
 //!
-//! In: a world. Out: the same, every time moved by the same amount, so that every age stays. Never changes a text that only contains a time.
+//! In: a world. Out: the same, every time moved by the same amount, so that every age stays. Never
+//! changes a text that only contains a time.
 
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +10,8 @@ use serde_json::Value;
 use super::World;
 
 impl World {
-    /// Makes `takenAt` the present and moves every time of the Kubernetes objects and of the Compute resources by as much.
+    /// Makes `takenAt` the present and moves every time of the Kubernetes objects and of the
+    /// Compute resources by as much.
     ///
     /// Times keep their form: whole seconds or fractions, UTC or an offset.
     pub fn shift_to_now(&mut self) {

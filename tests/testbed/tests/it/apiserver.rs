@@ -128,7 +128,7 @@ async fn worlds_of_ones_own_come_back_as_they_were() {
         world.load(&server).await.unwrap();
         assert_reads_back(&server, &world).await;
         world.clear(&server).await.unwrap();
-        super::google::assert_answers(&world).await;
+        super::recorded::assert_answers(&world).await;
         testbed::Pods::start(world.probes.as_deref().unwrap_or_default())
             .await
             .unwrap();

@@ -8,71 +8,7 @@ use testbed::{Google, World};
 
 use super::world;
 
-/// Every recorded resource, endpoint, health and error comes back.
-pub(super) async fn assert_answers(world: &World) {
-    let Some(compute) = &world.compute else {
-        return;
-    };
-    let client = Client::of_world(world.clone()).await;
-    for (key, resource) in &compute.resources {
-        let (status, mut got) = client.get(&format!("/compute/v1/{key}")).await;
-        if let Some(fingerprint) = resource.get("fingerprint") {
-            got["fingerprint"] = fingerprint.clone(); // it may have been mended
-        }
-        assert_eq!((status, &got), (200, resource), "{key}");
-        let (collection, name) = key.rsplit_once('/').unwrap();
-        let (_, list) = client.get(&format!("/compute/v1/{collection}")).await;
-        assert!(names(&list["items"]).contains(&name), "{key}");
-        let parts: Vec<&str> = collection.split('/').collect();
-        let [_, project, scope @ .., kind] = parts.as_slice() else {
-            panic!("{key}")
-        };
-        if *kind != "firewalls" {
-            let (_, list) = client
-                .get(&format!("/compute/v1/projects/{project}/aggregated/{kind}"))
-                .await;
-            assert!(
-                names(&list["items"][scope.join("/")][*kind]).contains(&name),
-                "{key}"
-            );
-        }
-    }
-    for (group, endpoints) in &compute.endpoints {
-        let (_, body) = client
-            .post_to(
-                &format!("{group}/listNetworkEndpoints"),
-                json!({"healthStatus": "SHOW"}),
-            )
-            .await;
-        assert_eq!(
-            body["items"].as_array().cloned().unwrap_or_default(),
-            *endpoints,
-            "{group}"
-        );
-    }
-    for (service, groups) in &compute.health {
-        for (group, statuses) in groups {
-            let (_, body) = client
-                .post_to(&format!("{service}/getHealth"), json!({"group": group}))
-                .await;
-            assert_eq!(
-                body["healthStatus"].as_array().cloned().unwrap_or_default(),
-                *statuses,
-                "{service} {group}"
-            );
-        }
-    }
-    for (key, error) in &compute.errors {
-        let (status, body) = client.get(&format!("/compute/v1/{key}")).await;
-        assert_eq!(
-            (status, &body["error"]["message"]),
-            (error.code, &json!(error.message)),
-            "{key}"
-        );
-    }
-}
-
-struct Client {
+pub(super) struct Client {
     google: Google,
     http: reqwest::Client,
 }
@@ -82,7 +18,7 @@ impl Client {
         Self::of_world(world(name)).await
     }
 
-    async fn of_world(world: World) -> Self {
+    pub(super) async fn of_world(world: World) -> Self {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
@@ -98,7 +34,7 @@ impl Client {
         }
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = self
             .http
             .get(format!("{}{path}", self.google.url()))
@@ -122,7 +58,7 @@ impl Client {
             .await
     }
 
-    async fn post_to(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(super) async fn post_to(&self, path: &str, body: Value) -> (u16, Value) {
         let url = format!(
             "{}/compute/v1/{path}?pageToken=&%24alt=json",
             self.google.url()
@@ -132,7 +68,7 @@ impl Client {
     }
 }
 
-fn names(items: &Value) -> Vec<&str> {
+pub(super) fn names(items: &Value) -> Vec<&str> {
     items
         .as_array()
         .into_iter()
@@ -517,4 +453,25 @@ async fn requests_are_counted() {
     client.google.clear_requests();
     assert!(client.google.requests().is_empty());
     assert_eq!(client.google.most_in_flight(), 0);
+}
+
+#[tokio::test]
+async fn nothing_answers_after_the_end() {
+    let Client { google, http } = Client::of("shop").await;
+    let url = format!(
+        "{}/compute/v1/projects/acme-prod/global/firewalls",
+        google.url()
+    );
+    assert_eq!(http.get(&url).send().await.unwrap().status().as_u16(), 200);
+    google.fault(Fault::new("", FaultKind::Hang).times(1));
+    let hanging = tokio::spawn(http.get(&url).send());
+    while google.in_flight() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(google);
+    assert_eq!(hanging.await.unwrap().unwrap().status().as_u16(), 503);
+    assert!(
+        http.get(&url).send().await.unwrap_err().is_connect(),
+        "not even on an old connection"
+    );
 }

@@ -5,6 +5,7 @@
 mod apiserver;
 mod google;
 mod pods;
+mod recorded;
 
 use std::path::{Path, PathBuf};
 
