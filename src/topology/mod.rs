@@ -15,6 +15,7 @@ pub mod grace;
 pub mod health_check;
 pub mod naming;
 pub mod network_policy;
+pub mod wants;
 
 use std::collections::BTreeMap;
 

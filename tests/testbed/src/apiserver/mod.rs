@@ -60,10 +60,7 @@ impl ApiServer {
     /// # Errors
     /// When one of them does not start; the message ends with the last lines of its log.
     pub async fn start(assets: &Assets) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("ingress-diagnosis-apiserver-")
-            .tempdir()
-            .context("no temporary folder")?;
+        let folder = tempfile::Builder::new().prefix("ingress-diagnosis-apiserver-").tempdir().context("no temporary folder")?;
         let ports = [Port::take()?, Port::take()?, Port::take()?];
         let [secure, client, peer] = &ports;
 
@@ -79,17 +76,7 @@ impl ApiServer {
 
         let admin_kubeconfig = folder.path().join("admin.kubeconfig");
         credentials.write_kubeconfig(&admin_kubeconfig, &url, credentials.admin_token())?;
-        Ok(Self {
-            server,
-            _store: store,
-            _ports: ports,
-            rest,
-            etcd,
-            credentials,
-            url,
-            admin_kubeconfig,
-            _folder: folder,
-        })
+        Ok(Self { server, _store: store, _ports: ports, rest, etcd, credentials, url, admin_kubeconfig, _folder: folder })
     }
 
     /// The address, `https://127.0.0.1:PORT`.
@@ -144,10 +131,7 @@ impl ApiServer {
 }
 
 fn start_etcd(assets: &Assets, root: &Path, client: &Port, peer: &Port) -> Result<Supervised> {
-    let (client, peer) = (
-        format!("http://{}", client.address()),
-        format!("http://{}", peer.address()),
-    );
+    let (client, peer) = (format!("http://{}", client.address()), format!("http://{}", peer.address()));
     let mut data = OsString::from("--data-dir=");
     data.push(root.join("etcd"));
     let arguments = [
@@ -167,13 +151,7 @@ fn start_etcd(assets: &Assets, root: &Path, client: &Port, peer: &Port) -> Resul
     Supervised::start(&assets.etcd, arguments, &[], root)
 }
 
-fn start_server(
-    assets: &Assets,
-    root: &Path,
-    credentials: &Credentials,
-    port: &Port,
-    etcd: &str,
-) -> Result<Supervised> {
+fn start_server(assets: &Assets, root: &Path, credentials: &Credentials, port: &Port, etcd: &str) -> Result<Supervised> {
     let mut arguments: Vec<OsString> = [
         format!("--etcd-servers={etcd}"),
         format!("--secure-port={}", port.number()),
@@ -200,31 +178,17 @@ fn start_server(
     certificates.push(root.join("unused"));
     arguments.push(certificates);
     // A soft limit, for worlds of hundreds of thousands of pods.
-    Supervised::start(
-        &assets.kube_apiserver,
-        arguments,
-        &[("GOMEMLIMIT", "12GiB")],
-        root,
-    )
+    Supervised::start(&assets.kube_apiserver, arguments, &[("GOMEMLIMIT", "12GiB")], root)
 }
 
 async fn wait_until(process: &mut Supervised, ready: impl AsyncFn() -> bool) -> Result<()> {
     let start = Instant::now();
     while !ready().await {
         if process.has_ended() {
-            bail!(
-                "{} has ended before it was ready; its last words:\n{}",
-                process.name(),
-                process.log_tail()
-            );
+            bail!("{} has ended before it was ready; its last words:\n{}", process.name(), process.log_tail());
         }
         if start.elapsed() > START_LIMIT {
-            bail!(
-                "{} was not ready within {} s; its last words:\n{}",
-                process.name(),
-                START_LIMIT.as_secs(),
-                process.log_tail()
-            );
+            bail!("{} was not ready within {} s; its last words:\n{}", process.name(), START_LIMIT.as_secs(), process.log_tail());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -82,13 +82,7 @@ impl Google {
     pub async fn start(world: World) -> Result<Self> {
         let port = Port::take()?;
         let listener = port.listen()?;
-        let inner = Inner {
-            world,
-            page_cap: 500,
-            latency: Duration::ZERO,
-            faults: Vec::new(),
-            requests: Vec::new(),
-        };
+        let inner = Inner { world, page_cap: 500, latency: Duration::ZERO, faults: Vec::new(), requests: Vec::new() };
         let state = Arc::new(Shared {
             inner: Mutex::new(inner),
             ended: watch::Sender::new(false),
@@ -99,10 +93,7 @@ impl Google {
         let ended = state.ended();
         tokio::spawn(async move {
             // Nothing can go wrong but accepting, which is tried again.
-            axum::serve(listener, router)
-                .with_graceful_shutdown(ended)
-                .await
-                .ok();
+            axum::serve(listener, router).with_graceful_shutdown(ended).await.ok();
         });
         Ok(Self { port, state })
     }
@@ -152,9 +143,7 @@ impl Google {
     /// Forgets the requests, and how many were answered at once.
     pub fn clear_requests(&self) {
         self.state.inner().requests.clear();
-        self.state
-            .most_in_flight
-            .store(self.in_flight(), Ordering::SeqCst);
+        self.state.most_in_flight.store(self.in_flight(), Ordering::SeqCst);
     }
 
     /// How many requests are being answered.
@@ -208,13 +197,7 @@ impl Drop for InFlight {
     }
 }
 
-async fn serve(
-    State(state): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn serve(State(state): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let _counted = InFlight::new(&state);
     let asked = Asked {
         method: method.to_string(),
@@ -230,17 +213,11 @@ async fn serve(
             state.ended().await;
             respond(Answer::unavailable(), Bytes::from)
         }
-        Some(FaultKind::Garbage) => respond(answer, |_| {
-            Bytes::from_static(b"<html>502 Bad Gateway</html>")
-        }),
+        Some(FaultKind::Garbage) => respond(answer, |_| Bytes::from_static(b"<html>502 Bad Gateway</html>")),
         Some(FaultKind::CutBody) => cut(answer),
         Some(FaultKind::Status429) => respond(Answer::too_many_requests(), Bytes::from),
-        Some(FaultKind::RateLimitExceeded403) => {
-            respond(Answer::rate_limit_exceeded(true), Bytes::from)
-        }
-        Some(FaultKind::RateLimitExceeded403Legacy) => {
-            respond(Answer::rate_limit_exceeded(false), Bytes::from)
-        }
+        Some(FaultKind::RateLimitExceeded403) => respond(Answer::rate_limit_exceeded(true), Bytes::from),
+        Some(FaultKind::RateLimitExceeded403Legacy) => respond(Answer::rate_limit_exceeded(false), Bytes::from),
         Some(FaultKind::Server5xx) => respond(Answer::unavailable(), Bytes::from),
     }
 }
@@ -248,9 +225,7 @@ async fn serve(
 impl Shared {
     fn receive(&self, asked: &Asked, headers: &HeaderMap) -> (Option<FaultKind>, Duration, Answer) {
         let mut inner = self.inner();
-        let headers = headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        let headers = headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
         inner.requests.push(Request {
             method: asked.method.clone(),
             path: asked.path.clone(),
@@ -272,12 +247,8 @@ impl Shared {
 fn respond(answer: Answer, body: impl FnOnce(String) -> Bytes) -> Response {
     let retry_after = answer.retry_after;
     let mut response = Response::new(Body::from(body(answer.body.to_string())));
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        "content-type",
-        axum::http::HeaderValue::from_static("application/json; charset=UTF-8"),
-    );
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/json; charset=UTF-8"));
     if let Some(seconds) = retry_after {
         response.headers_mut().insert("retry-after", seconds.into());
     }
@@ -295,15 +266,12 @@ fn cut(answer: Answer) -> Response {
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
     }));
     let mut response = respond(answer, |_| Bytes::new());
-    response
-        .headers_mut()
-        .insert("content-length", length.into());
+    response.headers_mut().insert("content-length", length.into());
     *response.body_mut() = Body::from_stream(sent);
     response
 }
 
 fn decoded(query: &str) -> BTreeMap<String, String> {
     let url = reqwest::Url::parse(&format!("http://stand-in/?{query}"));
-    url.map(|url| url.query_pairs().into_owned().collect())
-        .unwrap_or_default()
+    url.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default()
 }

@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use testbed::World;
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 fn world(name: &str) -> World {
