@@ -95,8 +95,11 @@ pub fn neg_status(service: &Service) -> NegStatus {
     service.metadata.annotation(keys::NEG_STATUS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
+/// An annotation's key, and its meaning or the parser's words.
+pub type Parsed<T> = (&'static str, Result<T, String>);
+
 /// Application protocols by port name, with the key they stand under; the alpha key wins.
-pub fn app_protocols(service: &Service) -> Option<(&'static str, Result<BTreeMap<Box<str>, Box<str>>, String>)> {
+pub fn app_protocols(service: &Service) -> Option<Parsed<BTreeMap<Box<str>, Box<str>>>> {
     [keys::APP_PROTOCOLS_ALPHA, keys::APP_PROTOCOLS].into_iter().find_map(|key| {
         let text = service.metadata.annotation(key)?;
         Some((key, serde_json::from_str(text).map_err(|error| error.to_string())))
@@ -125,7 +128,7 @@ impl BackendConfigAnnotation {
 }
 
 /// The BackendConfig annotation of a Service, with its key; the GA key wins.
-pub fn backend_config(service: &Service) -> Option<(&'static str, Result<BackendConfigAnnotation, String>)> {
+pub fn backend_config(service: &Service) -> Option<Parsed<BackendConfigAnnotation>> {
     [keys::BACKEND_CONFIG, keys::BACKEND_CONFIG_BETA].into_iter().find_map(|key| {
         let text = service.metadata.annotation(key)?;
         Some((key, serde_json::from_str(text).map_err(|error| error.to_string())))
