@@ -171,3 +171,24 @@ impl Ingress {
         self.metadata.creation_timestamp
     }
 }
+
+/// An IngressClass: which controller answers to a name. GKE's own never reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct IngressClass {
+    /// Metadata.
+    pub metadata: ObjectMeta,
+    /// What it says.
+    #[serde(deserialize_with = "or_default")]
+    pub spec: IngressClassSpec,
+}
+kind!(IngressClass, "IngressClass", "networking.k8s.io", "v1", "ingressclasses");
+
+/// The controller of a class.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct IngressClassSpec {
+    /// `k8s.io/ingress-nginx`, …
+    #[serde(deserialize_with = "or_default")]
+    pub controller: Box<str>,
+}

@@ -20,7 +20,9 @@ pub use gke::{
     BackendConfig, BackendConfigSpec, DomainStatus, FrontendConfig, HealthCheckConfig, ManagedCertificate, NegReference,
     ServiceNetworkEndpointGroup,
 };
-pub use ingress::{HttpPath, Ingress, IngressBackend, IngressRule, LoadBalancerIngress, ServiceBackend, ServiceBackendPort};
+pub use ingress::{
+    HttpPath, Ingress, IngressBackend, IngressClass, IngressRule, LoadBalancerIngress, ServiceBackend, ServiceBackendPort,
+};
 pub use meta::{Kind, ObjectMeta, OwnerReference, Pairs, PortRef};
 pub use pod::{
     Condition, Container, ContainerPort, ContainerStatus, Deployment, HttpGet, NEG_READINESS_GATE, Pod, ReadinessProbe,
@@ -37,6 +39,8 @@ use super::observed::{Source, Unknown};
 pub struct Kubernetes {
     /// Ingresses of any class.
     pub ingresses: Collection<Ingress>,
+    /// IngressClasses.
+    pub ingress_classes: Collection<IngressClass>,
     /// Services.
     pub services: Collection<Service>,
     /// EndpointSlices, found by their Service.
@@ -71,73 +75,17 @@ pub struct Kubernetes {
 
 /// Runs `$body` for each collection of a [`Kubernetes`], bound to `$name`.
 macro_rules! each_collection {
-    ($kubernetes:expr, $name:ident => $body:expr) => {{
-        let kubernetes = $kubernetes;
-        {
-            let $name = &mut kubernetes.ingresses;
+    ($kubernetes:expr, $name:ident => $body:expr) => {
+        each_collection!(@ $kubernetes, $name => $body;
+            ingresses ingress_classes services endpoint_slices pods events nodes network_policies leases deployments stateful_sets
+            backend_configs frontend_configs managed_certificates svc_negs config_maps namespaces)
+    };
+    (@ $kubernetes:expr, $name:ident => $body:expr; $($field:ident)*) => {
+        $({
+            let $name = &mut $kubernetes.$field;
             $body
-        }
-        {
-            let $name = &mut kubernetes.services;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.endpoint_slices;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.pods;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.events;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.nodes;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.network_policies;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.leases;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.deployments;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.stateful_sets;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.backend_configs;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.frontend_configs;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.managed_certificates;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.svc_negs;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.config_maps;
-            $body
-        }
-        {
-            let $name = &mut kubernetes.namespaces;
-            $body
-        }
-    }};
+        })*
+    };
 }
 
 /// A kind that has a collection in [`Kubernetes`].
@@ -156,7 +104,7 @@ macro_rules! stored {
     };
 }
 stored! {
-    Ingress => ingresses, Service => services, EndpointSlice => endpoint_slices, Pod => pods, Event => events, Node => nodes,
+    Ingress => ingresses, IngressClass => ingress_classes, Service => services, EndpointSlice => endpoint_slices, Pod => pods, Event => events, Node => nodes,
     NetworkPolicy => network_policies, Lease => leases, Deployment => deployments, StatefulSet => stateful_sets,
     BackendConfig => backend_configs, FrontendConfig => frontend_configs, ManagedCertificate => managed_certificates,
     ServiceNetworkEndpointGroup => svc_negs, ConfigMap => config_maps, Namespace => namespaces,
@@ -175,6 +123,7 @@ macro_rules! unindexed {
 }
 unindexed!(
     Ingress,
+    IngressClass,
     Service,
     Node,
     NetworkPolicy,

@@ -390,3 +390,66 @@ pub struct StatefulSet {
     pub spec: WorkloadSpec,
 }
 kind!(StatefulSet, "StatefulSet", "apps", "v1", "statefulsets");
+
+impl Pod {
+    /// What keeps the pod from being Ready, in a few words: the scheduler, a container, a probe or a gate.
+    pub fn trouble(&self) -> String {
+        if !self.scheduled() {
+            let why = self.condition("PodScheduled").map(|condition| &*condition.message).filter(|message| !message.is_empty());
+            return format!("not scheduled: {}", why.unwrap_or("no node"));
+        }
+        for status in self.status.init_container_statuses.iter().chain(&self.status.container_statuses) {
+            if let Some(waiting) = &status.state.waiting
+                && !matches!(&*waiting.reason, "" | "PodInitializing")
+            {
+                let last =
+                    status.last_state.terminated.as_ref().map(|end| format!(", last exit {} ({})", end.exit_code, end.reason));
+                return format!("container {} waits: {}{}", status.name, waiting.reason, last.unwrap_or_default());
+            }
+            if let Some(end) = &status.state.terminated
+                && end.exit_code != 0
+            {
+                return format!("container {} ended with {} ({})", status.name, end.exit_code, end.reason);
+            }
+        }
+        let unready = self.status.container_statuses.iter().find(|status| !status.ready);
+        if let Some(status) = unready {
+            let container = self.spec.containers.iter().find(|container| container.name == status.name);
+            return match container.and_then(|container| container.readiness_probe.as_ref()) {
+                Some(_) => format!("container {} fails its readinessProbe", status.name),
+                None => format!("container {} is not ready", status.name),
+            };
+        }
+        match self.condition("Ready") {
+            Some(condition) if !condition.message.is_empty() => condition.message.to_string(),
+            _ => "not Ready".to_owned(),
+        }
+    }
+
+    /// The container that [`Pod::trouble`] names.
+    pub fn troubled_container(&self) -> Option<&str> {
+        self.status.container_statuses.iter().find(|status| !status.ready).map(|status| &*status.name)
+    }
+
+    /// A container was started again at least once.
+    pub fn has_restarted(&self) -> bool {
+        self.status.container_statuses.iter().any(|status| status.restart_count > 0)
+    }
+
+    /// A container has failed before, or waits for something that time alone does not bring.
+    pub fn has_failed(&self) -> bool {
+        self.has_restarted()
+            || self.status.container_statuses.iter().filter_map(|status| status.state.waiting.as_ref()).any(|waiting| {
+                matches!(
+                    &*waiting.reason,
+                    "CrashLoopBackOff"
+                        | "ImagePullBackOff"
+                        | "ErrImagePull"
+                        | "InvalidImageName"
+                        | "CreateContainerConfigError"
+                        | "CreateContainerError"
+                        | "RunContainerError"
+                )
+            })
+    }
+}

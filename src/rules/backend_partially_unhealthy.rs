@@ -1,0 +1,62 @@
+//! BackendPartiallyUnhealthy: some endpoints of a backend pass the health check, some do not.
+
+use super::text::{counted, some_of};
+use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::topology::{Backend, Member, State, Topology};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    code: "BackendPartiallyUnhealthy",
+    section: Section::Health,
+    severity: Severity::Warning,
+    symptom: true,
+    unhandled: false,
+    summary: "the load balancer finds some endpoints of the backend unhealthy",
+    doc: include_str!("backend_partially_unhealthy.md"),
+    explains: &["ReadinessGateBlocked", "ReadinessGateTimedOut"],
+    check: Check::Backend(check),
+};
+
+fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
+    let healthy = backend.count(State::Healthy);
+    let failing: Vec<_> = backend.unhealthy().filter(|member| lasting(topology, member)).collect();
+    if healthy == 0 || failing.is_empty() {
+        return Ok(None);
+    }
+    let total = backend.members_seen().count();
+    let behind = |member: &&Member<'_>| member.pod.map_or_else(|| format!("node {}", member.node), |pod| format!("pod {}", pod.metadata.name));
+    let mut finding = Finding::certain(format!(
+        "the load balancer finds {} of the {} of {} unhealthy: {}",
+        failing.len(),
+        counted(total, "endpoint"),
+        backend.name,
+        some_of(failing.iter().map(behind), 3)
+    ));
+    for group in backend.groups.as_deref().unwrap_or_default() {
+        let count = |state| group.members.as_deref().unwrap_or_default().iter().filter(|member| member.state == state).count();
+        if count(State::Unhealthy) > 0 {
+            finding = finding.evidence(
+                format!("group {} in {}", group.name(), group.zone()),
+                format!("{} healthy, {} unhealthy", count(State::Healthy), count(State::Unhealthy)),
+            );
+        }
+    }
+    for member in &failing {
+        finding = finding.evidence(format!("health of {}:{} ({})", member.address, member.port, behind(member)), "UNHEALTHY");
+    }
+    Ok(Some(finding.fix(format!(
+        "compare the unhealthy with the healthy: the same image, node, zone, configuration? {}",
+        some_of(failing.iter().map(behind), 3)
+    ))))
+}
+
+/// It has failed for longer than a rollout may take, and is not on its way out.
+fn lasting(topology: &Topology<'_>, member: &Member<'_>) -> bool {
+    match member.pod {
+        Some(pod) => !pod.terminating() && topology.lasted(pod.serving_since(), topology.grace.partially_unhealthy),
+        None => {
+            let node = topology.snapshot.kubernetes.nodes.get("", &member.node).seen();
+            topology.lasted(node.and_then(|node| node.metadata.creation_timestamp), topology.grace.partially_unhealthy)
+        }
+    }
+}

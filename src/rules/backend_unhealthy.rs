@@ -1,0 +1,82 @@
+//! BackendUnhealthy: a backend has endpoints, and none of them passes the health check.
+
+use super::text::{counted, quote};
+use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::topology::{Backend, Role, Topology, annotations, events};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    code: "BackendUnhealthy",
+    section: Section::Health,
+    severity: Severity::Error,
+    symptom: true,
+    unhandled: false,
+    summary: "the load balancer finds no endpoint of the backend healthy",
+    doc: include_str!("backend_unhealthy.md"),
+    explains: &["ReadinessGateBlocked", "ReadinessGateTimedOut"],
+    check: Check::Backend(check),
+};
+
+fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
+    if let Some(why) = backend.health_unread() {
+        return accused_by_annotation(topology, backend).map_or(Err(why), |finding| Ok(Some(finding)));
+    }
+    if !backend.none_healthy() || within_rollout(topology, backend) {
+        return Ok(None);
+    }
+    let total = backend.members_seen().count();
+    let mut finding = Finding::certain(format!("the load balancer finds none of the {} of {} healthy", counted(total, "endpoint"), backend.name));
+    for member in backend.unhealthy() {
+        let behind = member.pod.map_or_else(|| member.node.to_string(), |pod| pod.key());
+        finding = finding.evidence(format!("health of {}:{} ({behind})", member.address, member.port), "UNHEALTHY");
+    }
+    Ok(Some(closed(topology, backend, finding)))
+}
+
+/// Every failing endpoint belongs to a pod that became ready only now.
+fn within_rollout(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
+    backend.unhealthy().all(|member| member.pod.is_some() && !topology.lasted(Backend::serving_since(member), topology.grace.rollout))
+}
+
+/// The controller's own last word, where Compute cannot be read. It is written after each successful sync, at most 10 minutes apart:
+/// beside a standing warning, or without a recent heartbeat, it may be old and accuses nobody.
+fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Option<Finding> {
+    let ingress = topology.ingress()?;
+    let name = backend.backend_service_path.as_deref()?.rsplit('/').next()?.to_owned();
+    let states = annotations::backends(ingress);
+    let state = states.get(&*name).filter(|state| matches!(&***state, "UNHEALTHY" | "TIMEOUT"))?;
+    let heartbeat = topology.events.as_ref().ok()?.iter().filter(|event| events::is_heartbeat(event)).filter_map(|event| event.last).max()?;
+    if topology.since(heartbeat) > topology.grace.heartbeat || !topology.warnings.as_ref().is_ok_and(Vec::is_empty) {
+        return None;
+    }
+    let minutes = topology.since(heartbeat).as_mins();
+    let finding = Finding::likely(format!(
+        "GKE's controller found no endpoint of {} healthy when it last synced, {minutes} min ago; Compute, which would tell, could not be read",
+        backend.name
+    ))
+    .evidence(format!("Ingress annotation {}", annotations::keys::BACKENDS), format!("{name}: {state}"));
+    Some(closed(topology, backend, finding))
+}
+
+fn closed(topology: &Topology<'_>, backend: &Backend<'_>, finding: Finding) -> Finding {
+    let path = backend.backend_service_path.as_deref();
+    let finding = match path.map(|path| path.rsplit('/').next().unwrap_or(path)) {
+        Some(name) if !topology.project().is_empty() => {
+            let scope = if topology.class().is_some_and(crate::topology::Class::regional) {
+                format!("--region={}", quote(topology.region()))
+            } else {
+                "--global".to_owned()
+            };
+            finding.fix(format!("gcloud compute backend-services get-health {} {scope} --project={}", quote(name), quote(topology.project())))
+        }
+        _ => finding,
+    };
+    let finding = finding.fix(match backend.health_check.as_ref().seen().and_then(|check| check.http()) {
+        Some(http) => format!(
+            "ask a pod what the health check asks: GET {}, and look for anything but 200",
+            if http.request_path.is_empty() { "/" } else { &http.request_path }
+        ),
+        None => "ask a pod what the health check asks, and look for anything but 200".to_owned(),
+    });
+    if backend.role == Role::SystemDefault { finding } else { finding.breaking() }
+}

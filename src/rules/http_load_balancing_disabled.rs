@@ -1,0 +1,47 @@
+//! HttpLoadBalancingDisabled: nobody reads Ingresses.
+
+use super::text::{project_flag, quote};
+use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::topology::Topology;
+use crate::topology::addon::Off;
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    code: "HttpLoadBalancingDisabled",
+    section: Section::Listening,
+    severity: Severity::Error,
+    symptom: false,
+    unhandled: true,
+    summary: "the cluster's HTTP load balancing add-on is off: nobody reads Ingresses",
+    doc: include_str!("http_load_balancing_disabled.md"),
+    explains: &["NoAddress", "DeletionBlocked", "DefaultBackendUnavailable", "IngressControllerStalled"],
+    check: Check::Target(check),
+};
+
+fn check(topology: &Topology<'_>) -> Answer {
+    if topology.ingress().is_none() {
+        return Ok(None);
+    }
+    let Some(off) = topology.addon_off()? else { return Ok(None) };
+    let finding = match off {
+        Off::Switch => Finding::certain("the HTTP load balancing add-on of the cluster is off, so nobody reads this Ingress")
+            .evidence("Container API clusters.get, addonsConfig.httpLoadBalancing.disabled", "true"),
+        Off::NoTrace => Finding::likely("the HTTP load balancing add-on of the cluster seems to be off: there is no trace of it or of its controller")
+            .evidence("Service kube-system/default-http-backend", "absent")
+            .evidence("Deployment kube-system/l7-default-backend and pods with k8s-app=glbc", "absent")
+            .evidence("Lease kube-system/ingress-gce-lock", "absent, or not renewed")
+            .evidence("finalizers, annotations and events of the controller on this Ingress", "none"),
+    };
+    let meta = &topology.snapshot.meta;
+    let fix = if meta.cluster_name.is_empty() || meta.cluster_location.is_empty() {
+        "switch the add-on on: gcloud container clusters update, with --update-addons=HttpLoadBalancing=ENABLED".to_owned()
+    } else {
+        format!(
+            "gcloud container clusters update {} --location={}{} --update-addons=HttpLoadBalancing=ENABLED",
+            quote(&meta.cluster_name),
+            quote(&meta.cluster_location),
+            project_flag(topology)
+        )
+    };
+    Ok(Some(finding.fix(fix)))
+}

@@ -1,0 +1,44 @@
+//! How rules put names into sentences and commands.
+//!
+//! Enters: names. Leaves: text that reads well and commands that are safe to paste. Never: an unquoted foreign word in a command.
+
+use std::fmt::Display;
+
+use crate::topology::Topology;
+
+/// A word for a POSIX shell: quoted where it must be.
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// The first `most` of some items, and how many more there are: `a, b and 3 more`.
+pub fn some_of<T: Display>(items: impl IntoIterator<Item = T>, most: usize) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.len() {
+        0 => String::new(),
+        1 => items[0].clone(),
+        count if count <= most => format!("{} and {}", items[..count - 1].join(", "), items[count - 1]),
+        count => format!("{} and {} more", items[..most].join(", "), count - most),
+    }
+}
+
+/// `1 endpoint`, `2 endpoints`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A merge patch of an object: `kubectl -n NS patch KIND NAME --type merge -p '…'`.
+pub fn patch(namespace: &str, kind: &str, name: &str, patch: &serde_json::Value) -> String {
+    format!("kubectl -n {} patch {kind} {} --type merge -p {}", quote(namespace), quote(name), quote(&patch.to_string()))
+}
+
+/// Sets an annotation: `kubectl -n NS annotate KIND NAME KEY=VALUE --overwrite`.
+pub fn annotate(namespace: &str, kind: &str, name: &str, key: &str, value: &str) -> String {
+    format!("kubectl -n {} annotate {kind} {} {} --overwrite", quote(namespace), quote(name), quote(&format!("{key}={value}")))
+}
+
+/// `--project=P` where the project is known.
+pub fn project_flag(topology: &Topology<'_>) -> String {
+    if topology.project().is_empty() { String::new() } else { format!(" --project={}", quote(topology.project())) }
+}

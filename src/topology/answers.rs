@@ -1,0 +1,84 @@
+//! What the pods behind failing endpoints answered to the health check's own question.
+//!
+//! Enters: a backend and the probes. Leaves: answers of pods that serve while the load balancer calls them UNHEALTHY.
+//! Never: takes a pod that nobody asked for one that failed.
+
+use crate::snapshot::Unknown;
+use crate::snapshot::kubernetes::Pod;
+use crate::snapshot::probe::ProbeAnswer;
+
+use super::backend::{GroupKind, Question, State};
+use super::health_check::probe_scheme;
+use super::{Backend, Topology, network_policy};
+
+/// A pod that serves, whose endpoint fails, and what it answered.
+#[derive(Debug, Clone)]
+pub struct Answered<'a> {
+    /// What the health check asks.
+    pub question: Question<'a>,
+    /// What the pod answered.
+    pub answer: &'a ProbeAnswer,
+}
+
+impl Answered<'_> {
+    /// Where the answer comes from, for evidence.
+    pub fn place(&self) -> String {
+        format!("probe of {} {}:{}{}", self.question.pod.key(), self.question.ip, self.question.port, self.question.path)
+    }
+}
+
+impl<'a> Backend<'a> {
+    /// The questions to pods that serve and whose endpoint is UNHEALTHY. Behind an instance group a pod is failing when no node passes,
+    /// or, where nodes answer only for their own pods, when its node fails.
+    pub fn failing_questions(&self) -> Vec<Question<'a>> {
+        let local = self.service.as_ref().seen().is_some_and(|service| &*service.spec.external_traffic_policy == "Local");
+        let failing = |pod: &Pod| match self.kind {
+            GroupKind::Neg => self.unhealthy().any(|member| member.pod.is_some_and(|other| std::ptr::eq(other, pod))),
+            GroupKind::InstanceGroup if local => self.unhealthy().any(|member| member.node == pod.spec.node_name),
+            GroupKind::InstanceGroup => self.count(State::Healthy) == 0 && self.count(State::Unhealthy) > 0,
+        };
+        if self.count(State::Unhealthy) == 0 {
+            return Vec::new();
+        }
+        self.questions().into_iter().filter(|question| question.pod.serves() && failing(question.pod)).collect()
+    }
+
+    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked.
+    pub fn failing_answers(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
+        let probes = &topology.snapshot.probes;
+        let mut answered = Vec::new();
+        let mut unasked = None;
+        for question in self.failing_questions() {
+            match probes.answer(&question.pod.key(), question.ip, question.port, question.scheme, question.path, question.host) {
+                Ok(answer) => answered.push(Answered { question, answer }),
+                Err(why) => unasked = Some(why),
+            }
+        }
+        match unasked {
+            Some(why) if answered.is_empty() => Err(why),
+            _ => Ok(answered),
+        }
+    }
+
+    /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.
+    pub fn failing_answers_in_reach(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
+        let mut in_reach = Vec::new();
+        for answered in self.failing_answers(topology)? {
+            let pod = answered.question.pod;
+            let policies = network_policy::isolating(&topology.snapshot.kubernetes, pod)?;
+            if !network_policy::may_keep_prober_out(&policies, pod, answered.question.port) {
+                in_reach.push(answered);
+            }
+        }
+        Ok(in_reach)
+    }
+
+    /// The pod's own readinessProbe uses another scheme than the backend's protocol wants: a 400 then means that TLS was spoken to a
+    /// plain port or the reverse.
+    pub fn scheme_differs(&self, pod: &Pod) -> bool {
+        let wanted = probe_scheme(&self.protocol);
+        let gets = pod.spec.containers.iter().filter_map(|container| container.readiness_probe.as_ref()?.http_get.as_ref());
+        let mut schemes = gets.map(|get| if get.scheme.is_empty() { "HTTP" } else { &*get.scheme }).peekable();
+        schemes.peek().is_some() && schemes.all(|scheme| scheme != wanted)
+    }
+}

@@ -1,0 +1,73 @@
+//! What NetworkPolicies let in to a pod.
+//!
+//! Enters: the policies of a namespace, a pod, a port, a source. Leaves: whether the source is let in.
+//! Never: guesses which pod a request comes from: a rule that names pods or namespaces admits no load balancer, and maybe no prober.
+//! Source: the Kubernetes NetworkPolicy API; a pod that no policy selects is open.
+
+use ipnet::IpNet;
+
+use crate::snapshot::Unknown;
+use crate::snapshot::kubernetes::{Kubernetes, NetworkPolicy, NetworkPolicyPort, NetworkPolicyRule, Pod, PortRef};
+
+/// The policies that isolate a pod for incoming traffic, by name. A pod on the node's network is not isolated.
+pub fn isolating<'a>(kubernetes: &'a Kubernetes, pod: &Pod) -> Result<Vec<&'a NetworkPolicy>, Unknown> {
+    let policies = kubernetes.network_policies.in_namespace(&pod.metadata.namespace)?;
+    if pod.spec.host_network {
+        return Ok(Vec::new());
+    }
+    Ok(policies
+        .filter(|policy| {
+            let types = &policy.spec.policy_types;
+            (types.is_empty() || types.iter().any(|type_| &**type_ == "Ingress"))
+                && policy.spec.pod_selector.matches(&pod.metadata.labels)
+        })
+        .collect())
+}
+
+/// Whether one of the policies lets all of `source` in to the pod's port.
+pub fn admits(policies: &[&NetworkPolicy], pod: &Pod, port: u16, source: IpNet) -> bool {
+    policies.is_empty()
+        || rules(policies).any(|rule| on_port(rule, pod, port) && (rule.from.is_empty() || from_block(rule, source)))
+}
+
+/// Whether the policies may keep another pod of the cluster out: none of them lets everybody in.
+pub fn may_keep_prober_out(policies: &[&NetworkPolicy], pod: &Pod, port: u16) -> bool {
+    !policies.is_empty() && !rules(policies).any(|rule| on_port(rule, pod, port) && rule.from.is_empty())
+}
+
+fn rules<'a>(policies: &'a [&'a NetworkPolicy]) -> impl Iterator<Item = &'a NetworkPolicyRule> {
+    policies.iter().flat_map(|policy| &policy.spec.ingress)
+}
+
+fn from_block(rule: &NetworkPolicyRule, source: IpNet) -> bool {
+    rule.from.iter().filter_map(|peer| peer.ip_block.as_ref()).any(|block| {
+        let covers = block.cidr.parse::<IpNet>().is_ok_and(|cidr| cidr.contains(&source));
+        let pierced = block
+            .except
+            .iter()
+            .filter_map(|hole| hole.parse::<IpNet>().ok())
+            .any(|hole| hole.contains(&source) || source.contains(&hole));
+        covers && !pierced
+    })
+}
+
+fn on_port(rule: &NetworkPolicyRule, pod: &Pod, port: u16) -> bool {
+    rule.ports.is_empty() || rule.ports.iter().any(|allowed| matches_port(allowed, pod, port))
+}
+
+fn matches_port(allowed: &NetworkPolicyPort, pod: &Pod, port: u16) -> bool {
+    if !matches!(&*allowed.protocol, "" | "TCP") {
+        return false;
+    }
+    let port = i32::from(port);
+    match &allowed.port {
+        None => true,
+        Some(PortRef::Number(first)) => *first == port || allowed.end_port.is_some_and(|last| (*first..=last).contains(&port)),
+        Some(PortRef::Name(name)) => pod
+            .spec
+            .containers
+            .iter()
+            .flat_map(|container| &container.ports)
+            .any(|declared| declared.name == *name && declared.container_port == port),
+    }
+}
