@@ -36,7 +36,8 @@ pub struct Answer {
 /// Every folder below `tests/scenarios`, by name.
 pub fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut folders: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let mut folders: Vec<_> =
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     assert!(!folders.is_empty());
     folders
@@ -62,7 +63,11 @@ pub fn snapshot(folder: &Path) -> Snapshot {
 pub fn diagnoses(snapshot: &Snapshot) -> Vec<Diagnosis> {
     let fleet = Fleet::of(snapshot);
     let grace = Grace::default();
-    fleet.targets.iter().filter_map(|target| Topology::of(snapshot, &fleet, &grace, target).map(|topology| diagnose(&topology, target, &[]))).collect()
+    fleet
+        .targets
+        .iter()
+        .filter_map(|target| Topology::of(snapshot, &fleet, &grace, target).map(|topology| diagnose(&topology, target, &[])))
+        .collect()
 }
 
 /// What differs between a diagnosis and the true answer, in words.
@@ -88,7 +93,8 @@ pub fn differences(expected: &Expected, diagnoses: &[Diagnosis]) -> Vec<String> 
         differ("verdict", diagnosis.verdict.as_str().to_owned(), answer.verdict.clone());
         differ("rootCause", format!("{:?}", diagnosis.root_cause), format!("{:?}", answer.root_cause.as_deref()));
         let causes: BTreeSet<_> = diagnosis.findings.iter().map(|root| root.found.rule.code.to_owned()).collect();
-        let symptoms: BTreeSet<_> = diagnosis.findings.iter().flat_map(|root| &root.symptoms).map(|found| found.rule.code.to_owned()).collect();
+        let symptoms: BTreeSet<_> =
+            diagnosis.findings.iter().flat_map(|root| &root.symptoms).map(|found| found.rule.code.to_owned()).collect();
         for cause in answer.causes.difference(&causes) {
             differ("cause", "absent".into(), cause.clone());
         }
@@ -100,7 +106,11 @@ pub fn differences(expected: &Expected, diagnoses: &[Diagnosis]) -> Vec<String> 
             differ("finding", code.clone(), "absent".into());
         }
     }
-    let all = expected.ingresses.keys().map(|key| (TargetKind::Ingress, key)).chain(expected.services.keys().map(|key| (TargetKind::Service, key)));
+    let all = expected
+        .ingresses
+        .keys()
+        .map(|key| (TargetKind::Ingress, key))
+        .chain(expected.services.keys().map(|key| (TargetKind::Service, key)));
     for (kind, key) in all {
         if !seen.contains(&(kind, key.clone())) {
             differences.push(format!("{key}: not diagnosed"));
