@@ -428,8 +428,19 @@ impl<'a> Backend<'a> {
         Ok(groups)
     }
 
-    /// The endpoints of a group with the health that `backend_service` (any, when `None`) finds.
+    /// The endpoints of a group with the health that `backend_service` (any, when `None`) finds, by address.
     fn members(&self, topology: &Topology<'a>, group: &str, backend_service: Option<&str>) -> Result<Vec<Member<'a>>, Unknown> {
+        let mut members = self.members_listed(topology, group, backend_service)?;
+        members.sort_by(|a, b| (&a.address, a.port, &a.node).cmp(&(&b.address, b.port, &b.node)));
+        Ok(members)
+    }
+
+    fn members_listed(
+        &self,
+        topology: &Topology<'a>,
+        group: &str,
+        backend_service: Option<&str>,
+    ) -> Result<Vec<Member<'a>>, Unknown> {
         let compute = &topology.snapshot.compute;
         let health = backend_service.map(|path| compute.health_of(path, group));
         if group.contains("/instanceGroups/") {

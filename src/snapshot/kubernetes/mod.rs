@@ -243,6 +243,13 @@ impl Kubernetes {
         found
     }
 
+    /// Takes every object of a kind out, by its resource name.
+    pub fn forget(&mut self, resource: &str) {
+        each_collection!([&mut] self, collection => if collection.is_resource(resource) {
+            collection.clear();
+        });
+    }
+
     /// The kinds that could not be read.
     pub fn unread(&self) -> Vec<Unknown> {
         let mut unread = Vec::new();
