@@ -104,12 +104,16 @@ catalogue! {
     backend_partially_unhealthy,
     backend_unhealthy,
     default_backend_unavailable,
+    deletion_blocked,
+    foreign_finalizer,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
     health_check_times_out,
     http_load_balancing_disabled,
     ingress_class_not_handled,
+    ingress_controller_stalled,
+    name_invalid,
     neg_annotation_invalid,
     no_address,
     no_endpoints,
@@ -119,6 +123,7 @@ catalogue! {
     service_not_found,
     service_port_not_found,
     service_type_unsupported,
+    stale_status,
 }
 
 /// The rule of a code.
