@@ -247,8 +247,8 @@ pub fn diagnose(topology: &Topology<'_>, target: &TargetRef, acknowledged: &[Str
 fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, BTreeSet<Inconclusive>) {
     let mut found = Vec::new();
     let mut inconclusive = BTreeSet::new();
-    let handled = topology.handled();
-    for rule in CATALOGUE.iter().copied().filter(|rule| handled || rule.unhandled) {
+    let (handled, deleting) = (topology.handled(), deleting(topology));
+    for rule in CATALOGUE.iter().copied().filter(|rule| (handled || rule.unhandled) && !(deleting && moot_in_deletion(rule))) {
         let acknowledged = acknowledged.iter().any(|code| code == rule.code);
         let mut keep = |backend: Option<&Backend<'_>>, answer| match answer {
             Ok(None) => {}
@@ -262,13 +262,26 @@ fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, BTreeSe
         match rule.check {
             Check::Target(check) => keep(None, check(topology)),
             Check::Backend(check) => {
-                for backend in &topology.backends {
+                // Of a backend that the load balancer does not have, the controller checks the specification and no more.
+                let asked = |backend: &&Backend<'_>| backend.served || rule.section == Section::Specification;
+                for backend in topology.backends.iter().filter(asked) {
                     keep(Some(backend), check(topology, backend));
                 }
             }
         }
     }
     (found, inconclusive)
+}
+
+/// Somebody asked for the target's deletion.
+fn deleting(topology: &Topology<'_>) -> bool {
+    topology.meta().deletion_timestamp.is_some()
+}
+
+/// An Ingress that is being deleted is not translated any more, and its Services and pods may go before it: only who cleans up, and what
+/// keeps them from it, matters.
+fn moot_in_deletion(rule: &Rule) -> bool {
+    !matches!(rule.section, Section::Listening | Section::LifeCycle | Section::Refused)
 }
 
 /// The order among causes: what counts first, then section, severity, confidence, breadth, code, backend.
@@ -344,14 +357,14 @@ fn verdict(topology: &Topology<'_>, findings: &[Root]) -> Verdict {
         return Verdict::Broken;
     }
     let provisioning = findings.iter().any(|root| root.found.rule.code == "Provisioning");
-    let deleting = topology.meta().deletion_timestamp.is_some();
+    let deleting = deleting(topology);
     let empty = |backend: &&Backend<'_>| {
         let about = |found: &&Found| found.backend.is_none() || found.backend.as_deref() == Some(&*name(&backend.name));
-        let nothing_counts = || findings.iter().flat_map(Root::all).any(|found| about(&found)) || provisioning || deleting;
+        let nothing_counts = || findings.iter().flat_map(Root::all).any(|found| about(&found)) || provisioning;
         backend.groups_empty()
             && (counted().any(|found| about(&found) && found.severity() != Severity::Info) || !nothing_counts())
     };
-    if topology.handled() && topology.own_backends().any(|backend| empty(&backend)) {
+    if topology.handled() && !deleting && topology.own_backends().any(|backend| empty(&backend)) {
         return Verdict::Broken;
     }
     if counted().any(|found| found.severity() != Severity::Info) {

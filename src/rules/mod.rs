@@ -101,24 +101,36 @@ macro_rules! catalogue {
 
 // Sorted: the modules' names are the codes in snake case.
 catalogue! {
+    app_protocols_invalid,
+    backend_config_invalid,
+    backend_config_not_found,
     backend_partially_unhealthy,
     backend_unhealthy,
     default_backend_unavailable,
+    deletion_blocked,
+    duplicate_host,
+    foreign_finalizer,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
     health_check_times_out,
     http_load_balancing_disabled,
     ingress_class_not_handled,
+    ingress_controller_stalled,
+    name_invalid,
     neg_annotation_invalid,
     no_address,
     no_endpoints,
+    path_invalid,
     pods_not_ready,
     provisioning,
     readiness_probe_not_used,
+    resource_backend_unsupported,
+    rule_ignored,
     service_not_found,
     service_port_not_found,
     service_type_unsupported,
+    stale_status,
 }
 
 /// The rule of a code.

@@ -131,6 +131,9 @@ pub struct Backend<'a> {
     pub port_ref: PortRef,
     /// The routes that lead to it, as `host/path`.
     pub routes: Vec<String>,
+    /// The load balancer has it. Not so where only routes name it that later ones replace: the controller still checks it, and makes
+    /// no backend service for it.
+    pub served: bool,
     /// The Service.
     pub service: Observed<&'a Service>,
     /// The Service port; `None` when the Service was not seen or has no such port.
@@ -174,21 +177,26 @@ pub fn find_port<'a>(service: &'a Service, port: &PortRef) -> Option<&'a Service
     })
 }
 
+/// A Service port as the routes of an Ingress name it.
+pub(super) struct Named<'a> {
+    pub(super) service_name: &'a str,
+    pub(super) service: Observed<&'a Service>,
+    pub(super) port_ref: PortRef,
+    pub(super) routes: Vec<String>,
+    /// One of the routes stands in the URL map.
+    pub(super) counts: bool,
+}
+
 /// A backend that the Ingress names.
-pub(super) fn routed<'a>(
-    topology: &Topology<'a>,
-    ingress: &'a Ingress,
-    class: Class,
-    service_name: &'a str,
-    service: Observed<&'a Service>,
-    port: PortRef,
-) -> Backend<'a> {
-    let name = format!("{service_name}:{port}");
+pub(super) fn routed<'a>(topology: &Topology<'a>, ingress: &'a Ingress, class: Class, named: Named<'a>) -> Backend<'a> {
+    let Named { service_name, service, port_ref, routes, counts } = named;
+    let name = format!("{service_name}:{port_ref}");
     let seen = service.as_ref().seen().copied();
     let neg = class.regional() || seen.is_some_and(annotations::wants_ingress_neg);
     let kind = if neg { GroupKind::Neg } else { GroupKind::InstanceGroup };
-    let place = Place { role: Role::Routed, namespace: &ingress.metadata.namespace, service_name, class: Some(class) };
-    build(topology, place, name, service, port, kind)
+    let namespace = &ingress.metadata.namespace;
+    let place = Place { role: Role::Routed, namespace, service_name, class: Some(class), served: counts };
+    Backend { routes, ..build(topology, place, name, service, port_ref, kind) }
 }
 
 /// The add-on's own backend for requests that match no rule.
@@ -198,7 +206,7 @@ pub(super) fn system_default<'a>(topology: &Topology<'a>, class: Class) -> Backe
     let seen = service.as_ref().seen().copied();
     let neg = class.regional() || seen.is_some_and(annotations::wants_ingress_neg);
     let kind = if neg { GroupKind::Neg } else { GroupKind::InstanceGroup };
-    let place = Place { role: Role::SystemDefault, namespace, service_name, class: Some(class) };
+    let place = Place { role: Role::SystemDefault, namespace, service_name, class: Some(class), served: true };
     build(topology, place, format!("{namespace}/{service_name}:http"), service, PortRef::Name("http".into()), kind)
 }
 
@@ -210,7 +218,8 @@ pub(super) fn standalone<'a>(topology: &Topology<'a>, service: &'a Service) -> V
         .into_keys()
         .map(|port| {
             let meta = &service.metadata;
-            let place = Place { role: Role::Standalone, namespace: &meta.namespace, service_name: &meta.name, class: None };
+            let place =
+                Place { role: Role::Standalone, namespace: &meta.namespace, service_name: &meta.name, class: None, served: true };
             let name = format!("{}:{port}", meta.name);
             build(topology, place, name, Observed::Present(service), PortRef::Number(port), GroupKind::Neg)
         })
@@ -223,6 +232,7 @@ struct Place<'a> {
     namespace: &'a str,
     service_name: &'a str,
     class: Option<Class>,
+    served: bool,
 }
 
 fn build<'a>(
@@ -234,7 +244,7 @@ fn build<'a>(
     kind: GroupKind,
 ) -> Backend<'a> {
     let kubernetes = &topology.snapshot.kubernetes;
-    let Place { role, namespace, service_name, class } = place;
+    let Place { role, namespace, service_name, class, served } = place;
     let seen = service.as_ref().seen().copied();
     let port = seen.and_then(|service| find_port(service, &port_ref));
     let neg_name =
@@ -268,6 +278,7 @@ fn build<'a>(
         namespace,
         service_name,
         routes: Vec::new(),
+        served,
         port,
         kind,
         protocol: protocol(seen, port),
@@ -284,7 +295,9 @@ fn build<'a>(
         port_ref,
         backend_service_path,
     };
-    backend.read_compute(topology);
+    if served {
+        backend.read_compute(topology);
+    }
     backend
 }
 
