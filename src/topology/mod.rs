@@ -4,17 +4,21 @@
 //! that a rule asks in the words of the field. Never: judges, reads a clock or a server, or copies the world.
 
 pub mod addon;
+pub mod address;
 pub mod annotations;
 pub mod answers;
 pub mod apps;
 pub mod backend;
+pub mod certificate;
 pub mod class;
 pub mod events;
 pub mod fleet;
+pub mod frontend;
 pub mod grace;
 pub mod health_check;
 pub mod naming;
 pub mod network_policy;
+pub mod refusals;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +30,7 @@ use crate::snapshot::{Snapshot, Unknown};
 pub use backend::{Backend, Group, GroupKind, Member, Role, SliceEndpoint, State};
 pub use class::Class;
 pub use fleet::Fleet;
+pub use frontend::{Frontend, Protocol};
 pub use grace::Grace;
 
 /// Which object a diagnosis is about.
