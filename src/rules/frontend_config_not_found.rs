@@ -55,7 +55,7 @@ fn check(topology: &Topology<'_>) -> Answer {
     let (namespace, name) = (quote(namespace), quote(name));
     Ok(Some(
         finding
-            .fix(format!("create FrontendConfig {config} in the Ingress's namespace, or drop the annotation"))
+            .fix(format!("create FrontendConfig {config} in namespace {}, correct the name in the annotation, or drop it", topology.namespace()))
             .fix(format!("kubectl -n {namespace} get frontendconfigs"))
             .fix(format!("kubectl -n {namespace} annotate ingress {name} {}-", keys::FRONTEND_CONFIG)),
     ))

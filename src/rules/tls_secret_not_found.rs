@@ -50,7 +50,8 @@ fn check(topology: &Topology<'_>) -> Answer {
                 "create Secret {secret} of type kubernetes.io/tls in namespace {namespace}, or, where cert-manager issues it, see why it has not"
             ))
             .fix(format!("kubectl -n {} create secret tls {} --cert=tls.crt --key=tls.key", quote(namespace), quote(secret)))
-            .fix(format!("or serve HTTP alone for now: {without_tls}"))
+            .fix("to serve HTTP alone for now, take the certificate out of the Ingress")
+            .fix(without_tls)
     };
     let finding = finding.since(event.first);
     Ok(Some(if topology.https_alone_is_dead() { finding.breaking() } else { finding }))
