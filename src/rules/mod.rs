@@ -6,6 +6,8 @@
 
 pub mod finding;
 pub mod page;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use finding::{Confidence, Evidence, Finding, Severity};
@@ -106,31 +108,45 @@ catalogue! {
     backend_config_not_found,
     backend_partially_unhealthy,
     backend_unhealthy,
+    certificate_not_found,
     default_backend_unavailable,
     deletion_blocked,
     duplicate_host,
     foreign_finalizer,
+    frontend_config_not_found,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
     health_check_times_out,
+    http_and_https_disabled,
     http_load_balancing_disabled,
     ingress_class_not_handled,
     ingress_controller_stalled,
+    internal_https_needs_shared_address,
+    internal_service_needs_neg,
+    managed_certificate_not_active,
     name_invalid,
     neg_annotation_invalid,
     no_address,
     no_endpoints,
+    organization_policy_denied,
     path_invalid,
     pods_not_ready,
     provisioning,
+    proxy_only_subnet_missing,
+    quota_exceeded,
     readiness_probe_not_used,
+    redirect_without_tls,
     resource_backend_unsupported,
     rule_ignored,
+    service_agent_permission_denied,
     service_not_found,
     service_port_not_found,
     service_type_unsupported,
     stale_status,
+    static_address_unusable,
+    tls_secret_invalid,
+    tls_secret_not_found,
 }
 
 /// The rule of a code.

@@ -93,6 +93,16 @@ pub fn wants_ingress_neg(service: &Service) -> bool {
     matches!(neg(service), Ok(Some(NegAnnotation { ingress: true, .. })))
 }
 
+/// The NEG annotation with `ingress` switched on and everything else as it is.
+pub fn neg_with_ingress(present: Option<&str>) -> String {
+    let mut value: serde_json::Value = present.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if !value.is_object() {
+        value = serde_json::json!({});
+    }
+    value["ingress"] = true.into();
+    value.to_string()
+}
+
 /// `cloud.google.com/neg-status`: names of the NEGs by Service port, and their zones. It proves intent, not existence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -4,19 +4,23 @@
 //! that a rule asks in the words of the field. Never: judges, reads a clock or a server, or copies the world.
 
 pub mod addon;
+pub mod address;
 pub mod annotations;
 pub mod answers;
 pub mod apps;
 pub mod backend;
+pub mod certificate;
 pub mod class;
 pub mod events;
 pub mod fleet;
+pub mod frontend;
 pub mod grace;
 pub mod health_check;
 pub mod naming;
 pub mod network_policy;
 pub mod routing;
 pub mod wants;
+pub mod refusals;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +33,7 @@ use backend::Named;
 pub use backend::{Backend, Group, GroupKind, Member, Role, SliceEndpoint, State};
 pub use class::Class;
 pub use fleet::Fleet;
+pub use frontend::{Frontend, Protocol};
 pub use grace::Grace;
 pub use routing::Route;
 
