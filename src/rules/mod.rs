@@ -5,6 +5,7 @@
 //! `explains` alone.
 
 pub mod finding;
+mod firewall_commands;
 pub mod page;
 pub mod text;
 
@@ -104,6 +105,8 @@ catalogue! {
     backend_partially_unhealthy,
     backend_unhealthy,
     default_backend_unavailable,
+    firewall_change_required,
+    health_check_firewall_blocked,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
@@ -111,6 +114,7 @@ catalogue! {
     http_load_balancing_disabled,
     ingress_class_not_handled,
     neg_annotation_invalid,
+    network_policy_blocks_health_checks,
     no_address,
     no_endpoints,
     pods_not_ready,

@@ -10,11 +10,14 @@ pub mod apps;
 pub mod backend;
 pub mod class;
 pub mod events;
+pub mod firewall;
+pub mod firewall_command;
 pub mod fleet;
 pub mod grace;
 pub mod health_check;
 pub mod naming;
 pub mod network_policy;
+pub mod vpc;
 
 use std::collections::BTreeMap;
 
