@@ -6,6 +6,7 @@
 
 pub mod finding;
 mod firewall_commands;
+mod neg_errors;
 pub mod page;
 pub mod text;
 
@@ -105,6 +106,7 @@ catalogue! {
     backend_partially_unhealthy,
     backend_unhealthy,
     default_backend_unavailable,
+    endpoint_port_name_mismatch,
     firewall_change_required,
     health_check_firewall_blocked,
     health_check_redirected,
@@ -114,9 +116,17 @@ catalogue! {
     http_load_balancing_disabled,
     ingress_class_not_handled,
     neg_annotation_invalid,
+    neg_attach_failed,
+    neg_degraded,
+    neg_endpoint_drift,
+    neg_name_conflict,
+    neg_not_attached,
+    neg_not_created,
+    neg_sync_failed,
     network_policy_blocks_health_checks,
     no_address,
     no_endpoints,
+    no_usable_nodes,
     pods_not_ready,
     provisioning,
     readiness_probe_not_used,

@@ -16,7 +16,10 @@ pub mod fleet;
 pub mod grace;
 pub mod health_check;
 pub mod naming;
+pub mod neg;
+pub mod neg_drift;
 pub mod network_policy;
+pub mod nodes;
 pub mod vpc;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::snapshot::compute::{BackendService, Firewall, HealthCheck, NetworkEndpointGroup, normalise, short_name};
+use crate::snapshot::compute::{BackendService, Firewall, HealthCheck, NetworkEndpointGroup, Subnetwork, normalise, short_name};
 use crate::snapshot::{Observed, Source, Unknown};
 
 use super::class::Class;
@@ -60,7 +60,9 @@ impl<'a> Vpc<'a> {
         let own = |firewall: &&Firewall| normalise(&firewall.network, project) == network;
         let all: Vec<&Firewall> = compute.in_scope::<Firewall>(&scope)?.map(|(_, firewall)| firewall).filter(own).collect();
         // Nobody says that the host project of a Shared VPC was asked at all.
-        let asked = project == topology.project() || compute.seen_in_scope::<Firewall>(&scope).next().is_some();
+        let asked = project == topology.project()
+            || compute.seen_in_scope::<Firewall>(&scope).next().is_some()
+            || compute.seen_in_scope::<Subnetwork>(&format!("projects/{project}/")).next().is_some();
         if !asked {
             return Err(Unknown::not_read(Source::Compute, format!("{scope}firewalls")));
         }
@@ -183,7 +185,7 @@ pub fn origins(topology: &Topology<'_>, backend: &Backend<'_>) -> Origins {
         .collect();
     proxies.sort();
     let scope = format!("projects/{host}/regions/{}/", topology.region());
-    let unseen = if proxies.is_empty() { compute.in_scope::<crate::snapshot::compute::Subnetwork>(&scope).err() } else { None };
+    let unseen = if proxies.is_empty() { compute.in_scope::<Subnetwork>(&scope).err() } else { None };
     Origins { proxies, unseen }
 }
 
