@@ -5,6 +5,8 @@
 //! `explains` alone.
 
 pub mod finding;
+mod firewall_commands;
+mod neg_errors;
 pub mod page;
 #[cfg(test)]
 mod testing;
@@ -112,8 +114,11 @@ catalogue! {
     default_backend_unavailable,
     deletion_blocked,
     duplicate_host,
+    endpoint_port_name_mismatch,
+    firewall_change_required,
     foreign_finalizer,
     frontend_config_not_found,
+    health_check_firewall_blocked,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
@@ -127,8 +132,17 @@ catalogue! {
     managed_certificate_not_active,
     name_invalid,
     neg_annotation_invalid,
+    neg_attach_failed,
+    neg_degraded,
+    neg_endpoint_drift,
+    neg_name_conflict,
+    neg_not_attached,
+    neg_not_created,
+    neg_sync_failed,
+    network_policy_blocks_health_checks,
     no_address,
     no_endpoints,
+    no_usable_nodes,
     organization_policy_denied,
     path_invalid,
     pods_not_ready,

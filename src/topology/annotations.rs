@@ -58,6 +58,8 @@ pub mod keys {
     pub const APP_PROTOCOLS: &str = "cloud.google.com/app-protocols";
     /// The old key of the same, which wins.
     pub const APP_PROTOCOLS_ALPHA: &str = "service.alpha.kubernetes.io/app-protocols";
+    /// When something last changed the endpoints of a slice.
+    pub const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
     /// Transparent health checks of a Service.
     pub const TRANSPARENT_HEALTH_CHECKER: &str = "networking.gke.io/transparent-health-checker";
 }

@@ -12,15 +12,21 @@ pub mod backend;
 pub mod certificate;
 pub mod class;
 pub mod events;
+pub mod firewall;
+pub mod firewall_command;
 pub mod fleet;
 pub mod frontend;
 pub mod grace;
 pub mod health_check;
 pub mod naming;
+pub mod neg;
+pub mod neg_drift;
 pub mod network_policy;
 pub mod routing;
 pub mod wants;
 pub mod refusals;
+pub mod nodes;
+pub mod vpc;
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ pub use cluster::{
 pub use collection::{Collection, Index};
 pub use gke::{
     BackendConfig, BackendConfigSpec, DomainStatus, FrontendConfig, HealthCheckConfig, ManagedCertificate, NegReference,
-    ServiceNetworkEndpointGroup,
+    SVC_NEG_SERVICE_LABEL, ServiceNetworkEndpointGroup,
 };
 pub use ingress::{
     HttpPath, Ingress, IngressBackend, IngressClass, IngressRule, LoadBalancerIngress, ServiceBackend, ServiceBackendPort,
