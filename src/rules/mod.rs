@@ -4,6 +4,7 @@
 //! [`Unknown`] that kept the rule from answering. Never: reads a server, a clock or another rule; rules know each other by code in
 //! `explains` alone.
 
+pub mod backend_config;
 pub mod finding;
 pub mod page;
 pub mod text;
@@ -102,12 +103,17 @@ macro_rules! catalogue {
 // Sorted: the modules' names are the codes in snake case.
 catalogue! {
     backend_partially_unhealthy,
+    backend_protocol_mismatch,
     backend_unhealthy,
     default_backend_unavailable,
+    external_traffic_policy_local,
+    health_check_drift,
+    health_check_port_wrong,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
     health_check_times_out,
+    health_check_timing_invalid,
     http_load_balancing_disabled,
     ingress_class_not_handled,
     neg_annotation_invalid,
@@ -115,6 +121,8 @@ catalogue! {
     no_endpoints,
     pods_not_ready,
     provisioning,
+    readiness_gate_blocked,
+    readiness_gate_timed_out,
     readiness_probe_not_used,
     service_not_found,
     service_port_not_found,

@@ -13,8 +13,11 @@ pub mod events;
 pub mod fleet;
 pub mod grace;
 pub mod health_check;
+pub mod health_settings;
 pub mod naming;
 pub mod network_policy;
+pub mod readiness_gate;
+pub mod wrong_port;
 
 use std::collections::BTreeMap;
 
