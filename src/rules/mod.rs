@@ -4,6 +4,7 @@
 //! [`Unknown`] that kept the rule from answering. Never: reads a server, a clock or another rule; rules know each other by code in
 //! `explains` alone.
 
+pub mod backend_config;
 pub mod finding;
 mod firewall_commands;
 mod neg_errors;
@@ -109,20 +110,25 @@ catalogue! {
     backend_config_invalid,
     backend_config_not_found,
     backend_partially_unhealthy,
+    backend_protocol_mismatch,
     backend_unhealthy,
     certificate_not_found,
     default_backend_unavailable,
     deletion_blocked,
     duplicate_host,
     endpoint_port_name_mismatch,
+    external_traffic_policy_local,
     firewall_change_required,
     foreign_finalizer,
     frontend_config_not_found,
+    health_check_drift,
     health_check_firewall_blocked,
+    health_check_port_wrong,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
     health_check_times_out,
+    health_check_timing_invalid,
     http_and_https_disabled,
     http_load_balancing_disabled,
     ingress_class_not_handled,
@@ -149,6 +155,8 @@ catalogue! {
     provisioning,
     proxy_only_subnet_missing,
     quota_exceeded,
+    readiness_gate_blocked,
+    readiness_gate_timed_out,
     readiness_probe_not_used,
     redirect_without_tls,
     resource_backend_unsupported,

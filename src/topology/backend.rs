@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::snapshot::compute::{BackendService, HealthCheck, NetworkEndpointGroup, location, normalise, short_name};
+use crate::snapshot::compute::{
+    BackendService, HealthCheck, HealthStatus, NetworkEndpointGroup, location, normalise, short_name,
+};
 use crate::snapshot::kubernetes::{
     BackendConfig, Endpoint, EndpointSlice, Event, Ingress, Pod, PortRef, Service, ServiceBackendPort,
     ServiceNetworkEndpointGroup, ServicePort,
@@ -19,6 +21,9 @@ use super::{Topology, annotations, events};
 
 /// Namespace and name of the Service behind which the add-on's default backend runs.
 pub const SYSTEM_DEFAULT: (&str, &str) = ("kube-system", "default-http-backend");
+
+/// Why health is unread where the API answered, but with no state for any endpoint.
+pub const NO_HEALTH_STATE: &str = "NoHealthState";
 
 /// Why a backend is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -483,9 +488,18 @@ impl<'a> Backend<'a> {
                         backend_service.is_none_or(|path| normalise(of, topology.project()) == path)
                     })
                     .map(|health| either(&health.health_state, &health.ipv6_health_state));
+                let of = |status: &&HealthStatus| {
+                    let address = (&status.ip_address, &status.ipv6_address);
+                    let same = if endpoint.ip_address.is_empty() {
+                        *address.1 == endpoint.ipv6_address
+                    } else {
+                        *address.0 == endpoint.ip_address
+                    };
+                    same && status.port == endpoint.port
+                };
                 let confirmed = health
                     .iter()
-                    .filter(|status| status.ip_address == endpoint.ip_address && status.port == endpoint.port)
+                    .filter(of)
                     .map(|status| either(&status.health_state, &status.ipv6_health_state));
                 Member {
                     address: if endpoint.ip_address.is_empty() {
@@ -497,22 +511,23 @@ impl<'a> Backend<'a> {
                     node: endpoint.instance.clone(),
                     // Whoever says HEALTHY is right: of two reads at different moments the better one must not be accused.
                     state: listed.chain(confirmed).min().unwrap_or(State::Unknown),
-                    pod: self.pod_at(&endpoint.ip_address).or_else(|| self.pod_at(&endpoint.ipv6_address)),
+                    pod: self
+                        .pod_at(&endpoint.ip_address, endpoint.port)
+                        .or_else(|| self.pod_at(&endpoint.ipv6_address, endpoint.port)),
                 }
             })
             .collect())
     }
 
-    /// The pod of this Service at an address.
-    fn pod_at(&self, address: &str) -> Option<&'a Pod> {
-        if address.is_empty() {
-            return None;
-        }
+    /// The pod of this Service at an address; of several on one node's network the one with the port.
+    fn pod_at(&self, address: &str, port: i64) -> Option<&'a Pod> {
+        // Compute writes IPv6 addresses out, Kubernetes shortens them.
+        let address = &*address.parse::<IpAddr>().ok()?.to_string();
         let endpoints = self.endpoints.as_deref().unwrap_or_default();
         let first = endpoints.partition_point(|endpoint| endpoint.address < address);
-        let listed =
-            endpoints[first..].iter().take_while(|endpoint| endpoint.address == address).find_map(|endpoint| endpoint.pod);
-        listed.or_else(|| {
+        let here = || endpoints[first..].iter().take_while(|endpoint| endpoint.address == address);
+        let on_port = here().filter(|endpoint| endpoint.port.map(i64::from) == Some(port)).find_map(|endpoint| endpoint.pod);
+        on_port.or_else(|| here().find_map(|endpoint| endpoint.pod)).or_else(|| {
             // Slices lag behind pods for a moment; a finished pod's address may belong to another one by now.
             if first < endpoints.len() && endpoints[first].address == address {
                 return None;
@@ -555,7 +570,7 @@ impl<'a> Backend<'a> {
         stateless.then(|| Unknown {
             source: Source::Compute,
             resource: self.backend_service_path.as_deref().map_or("getHealth".into(), |path| format!("{path}/getHealth").into()),
-            reason: "NoHealthState".into(),
+            reason: NO_HEALTH_STATE.into(),
             message: "the answer holds no healthState".into(),
         })
     }
@@ -593,6 +608,13 @@ impl<'a> Backend<'a> {
         Ok(events::standing_on_service(&own.collect::<Vec<_>>(), self.svc_neg.as_ref().seen().copied()))
     }
 
+    /// The port at which the endpoints serve, where they agree on one.
+    pub fn endpoint_port(&self) -> Option<i64> {
+        let mut ports = self.endpoints.as_deref().unwrap_or_default().iter().filter_map(|endpoint| endpoint.port);
+        let first = ports.next()?;
+        ports.all(|port| port == first).then_some(i64::from(first))
+    }
+
     /// The health check's question to a pod of this backend: the port to ask it at. `None` when it cannot be put to the pod.
     fn question_port(&self, check: &HealthCheck, endpoint: &SliceEndpoint<'_>) -> Option<u16> {
         let http = check.http()?;
@@ -603,9 +625,13 @@ impl<'a> Backend<'a> {
             "" => http.port,
             _ => None,
         };
-        let node_port = self.port.map(|port| i64::from(port.node_port));
         let port = match fixed {
-            Some(fixed) if self.kind == GroupKind::InstanceGroup && Some(fixed) == node_port => endpoint.port.map(i64::from),
+            // The nodes are asked: a node port of the Service leads to a port of the pod, any other to nobody that a pod could answer for.
+            Some(fixed) if self.kind == GroupKind::InstanceGroup => {
+                let service = self.service.as_ref().seen()?;
+                let through = service.spec.ports.iter().find(|port| i64::from(port.node_port) == fixed && port.node_port != 0)?;
+                endpoint.slice.ports.iter().find(|port| port.name == through.name)?.port.map(i64::from)
+            }
             Some(fixed) => Some(fixed),
             None => endpoint.port.map(i64::from),
         };
@@ -618,10 +644,13 @@ impl<'a> Backend<'a> {
         let Some(http) = check.http() else { return Vec::new() };
         let scheme =
             if &*check.type_ == "HTTP" { crate::snapshot::probe::Scheme::Http } else { crate::snapshot::probe::Scheme::Https };
-        self.endpoints
-            .as_deref()
-            .unwrap_or_default()
+        // The NEG controller passes IPv6 slices over, unless there is nothing else.
+        let endpoints = self.endpoints.as_deref().unwrap_or_default();
+        let v6 = |endpoint: &&SliceEndpoint<'_>| &*endpoint.slice.address_type == "IPv6";
+        let only_v6 = endpoints.iter().all(|endpoint| v6(&endpoint));
+        endpoints
             .iter()
+            .filter(|endpoint| only_v6 || !v6(endpoint))
             .filter_map(|endpoint| {
                 Some(Question {
                     pod: endpoint.pod?,

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod frontend;
 pub mod grace;
 pub mod health_check;
+pub mod health_settings;
 pub mod naming;
 pub mod neg;
 pub mod neg_drift;
@@ -27,6 +28,8 @@ pub mod wants;
 pub mod refusals;
 pub mod nodes;
 pub mod vpc;
+pub mod readiness_gate;
+pub mod wrong_port;
 
 use std::collections::BTreeMap;
 
