@@ -148,7 +148,6 @@ fn fail(world: &World, failure: &Failure) {
 
 #[cfg(test)]
 mod tests {
-    use axum::Json;
     use axum::Router;
     use axum::http::StatusCode;
     use axum::routing::get;
@@ -158,7 +157,7 @@ mod tests {
     use crate::collect::CredentialsMode;
 
     async fn serve(status: StatusCode, body: serde_json::Value) -> String {
-        let router = Router::new().route("/{*path}", get(move || async move { (status, Json(body)) }));
+        let router = Router::new().route("/{*path}", get(move || async move { (status, body.to_string()) }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/v1/projects/p/locations/l/clusters/c", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -275,7 +275,8 @@ fn paths_are_read() {
         use crate::a::{self, b::{c, d}, e as f};
         let s = "crate::no"; let r = r#"crate::no"#; let q = '"'; // crate::no
         fn f<'a>(x: &'a super::super::g::H) { crate::i!(j) }"##;
-    let joined: BTreeSet<String> = paths(&tokens(text)).iter().filter(|path| path.len() > 1).map(|path| path.join("::")).collect();
+    let joined: BTreeSet<String> =
+        paths(&tokens(text)).iter().filter(|path| path.len() > 1).map(|path| path.join("::")).collect();
     let expected = ["crate::a::b::c", "crate::a::b::d", "crate::a::e", "crate::a::self", "crate::i", "super::super::g::H"];
     assert_eq!(joined, expected.map(str::to_owned).into());
     let source = Source { file: Path::new("src/x/y.rs").into(), module: vec!["x".into(), "y".into()], paths: Vec::new() };

@@ -15,8 +15,7 @@ const NOT_RULES: [&str; 5] = ["finding", "mod", "page", "testing", "text"];
 const LONGEST: usize = 500;
 
 /// Places and hosts that mean something on one machine alone. In two parts, so that this file does not hold them.
-const FOREIGN: [(&str, &str); 5] =
-    [("/wo", "rk/"), ("/ro", "ot/"), ("/tmp/", "wt"), ("../sha", "red"), ("proxy.gol", "ang.org")];
+const FOREIGN: [(&str, &str); 5] = [("/wo", "rk/"), ("/ro", "ot/"), ("/tmp/", "wt"), ("../sha", "red"), ("proxy.gol", "ang.org")];
 
 #[test]
 fn the_catalogue_is_the_files() {
@@ -38,9 +37,14 @@ fn the_catalogue_is_the_files() {
 #[test]
 fn codes_are_words_that_a_label_may_hold() {
     for rule in CATALOGUE {
-        let plain = rule.code.starts_with(|c: char| c.is_ascii_uppercase()) && rule.code.chars().all(|c| c.is_ascii_alphanumeric());
+        let plain =
+            rule.code.starts_with(|c: char| c.is_ascii_uppercase()) && rule.code.chars().all(|c| c.is_ascii_alphanumeric());
         assert!(plain, "{}", rule.code);
-        assert!(!rule.summary.is_empty() && !rule.summary.ends_with('.'), "{}: the summary is one line without a full stop", rule.code);
+        assert!(
+            !rule.summary.is_empty() && !rule.summary.ends_with('.'),
+            "{}: the summary is one line without a full stop",
+            rule.code
+        );
     }
 }
 
@@ -55,8 +59,11 @@ fn explains_resolves_and_has_no_cycle() {
     // Takes away what explains nothing that is left, until nothing is left.
     let mut left: BTreeMap<&str, &Rule> = CATALOGUE.iter().map(|rule| (rule.code, *rule)).collect();
     loop {
-        let leaves: Vec<&str> =
-            left.values().filter(|rule| rule.explains.iter().all(|code| !left.contains_key(code))).map(|rule| rule.code).collect();
+        let leaves: Vec<&str> = left
+            .values()
+            .filter(|rule| rule.explains.iter().all(|code| !left.contains_key(code)))
+            .map(|rule| rule.code)
+            .collect();
         if leaves.is_empty() {
             break;
         }
@@ -93,10 +100,14 @@ fn every_rule_is_a_root_cause_somewhere() {
     let mut caused = BTreeSet::new();
     for folder in world::folders() {
         let expected = world::expected(&folder);
-        caused.extend(expected.ingresses.values().chain(expected.services.values()).filter_map(|answer| answer.root_cause.clone()));
+        caused
+            .extend(expected.ingresses.values().chain(expected.services.values()).filter_map(|answer| answer.root_cause.clone()));
     }
     let missing: Vec<_> = CATALOGUE.iter().map(|rule| rule.code).filter(|code| !caused.contains(*code)).collect();
-    assert!(missing.is_empty(), "every rule has a folder in tests/scenarios in which it is the root cause; without one: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "every rule has a folder in tests/scenarios in which it is the root cause; without one: {missing:?}"
+    );
 }
 
 #[test]
@@ -140,7 +151,9 @@ fn the_crd_is_what_the_program_prints() {
 #[test]
 fn the_table_of_rules_is_the_catalogue() {
     let table = page::table().replace("](", "](../src/rules/");
-    let text = format!("# Rules\n\nGenerated from the catalogue. `ingress-diagnosis explain CODE` prints a page; each code below links to it.\n\n{table}");
+    let text = format!(
+        "# Rules\n\nGenerated from the catalogue. `ingress-diagnosis explain CODE` prints a page; each code below links to it.\n\n{table}"
+    );
     sources::expect("docs/rules.md", &text);
 }
 

@@ -50,11 +50,16 @@ fn nothing_is_granted_on_secrets_and_nothing_is_written_but_our_own() {
                 assert!(group != "*" && resource != "*" && !resource.contains("secrets"), "{rule}");
                 let writes = WRITES.iter().find(|(of, plural, _)| *of == group && *plural == resource);
                 for verb in texts(rule, "verbs") {
-                    let allowed = matches!(verb, "get" | "list" | "watch") || writes.is_some_and(|(.., verbs)| verbs.contains(&verb));
-                    assert!(allowed, "The program writes its own custom resource, its status and its Lease, and nothing else: {rule}");
+                    let allowed =
+                        matches!(verb, "get" | "list" | "watch") || writes.is_some_and(|(.., verbs)| verbs.contains(&verb));
+                    assert!(
+                        allowed,
+                        "The program writes its own custom resource, its status and its Lease, and nothing else: {rule}"
+                    );
                 }
                 // What GKE keeps beside much else is read by name.
-                let narrow = matches!(resource, "configmaps" | "namespaces") || (resource == "leases" && !texts(rule, "verbs").contains(&"create"));
+                let narrow = matches!(resource, "configmaps" | "namespaces")
+                    || (resource == "leases" && !texts(rule, "verbs").contains(&"create"));
                 assert!(!narrow || !texts(rule, "resourceNames").is_empty(), "{rule}");
             }
         }
@@ -124,7 +129,8 @@ async fn our_own_kind_and_lease_are_writable(client: &Client) -> Result<()> {
     own.delete("web", &DeleteParams::default()).await?;
 
     let leases: Api<Lease> = Api::namespaced(client.clone(), OWN);
-    let lease = |name: &str| serde_json::from_value::<Lease>(json!({"metadata": {"name": name}, "spec": {"holderIdentity": "a"}}));
+    let lease =
+        |name: &str| serde_json::from_value::<Lease>(json!({"metadata": {"name": name}, "spec": {"holderIdentity": "a"}}));
     let made = leases.create(&PostParams::default(), &lease(OWN)?).await?;
     leases.replace(OWN, &PostParams::default(), &made).await?;
     assert!(leases.get_opt(OWN).await?.is_some());
@@ -171,7 +177,8 @@ async fn kustomize_gives_the_same(server: &ApiServer) -> Result<()> {
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
-    let identity = |object: &Value| format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"]);
+    let identity =
+        |object: &Value| format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"]);
     let built: BTreeSet<String> = testbed::world::objects(&text)?.iter().map(identity).collect();
     let missing: Vec<String> = manifests().iter().map(identity).filter(|object| !built.contains(object)).collect();
     assert!(missing.is_empty(), "manifests/base/kustomization.yaml leaves out {missing:?}");

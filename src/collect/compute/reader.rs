@@ -177,7 +177,7 @@ impl Reader {
         let hosts = host_projects(&self.world, project);
         let of_host = |host: Box<str>| HOST_COLLECTIONS.map(|collection| Job::List { project: host.clone(), collection });
         let lists: Vec<Job> = own.chain(hosts.into_iter().flat_map(of_host)).collect();
-        self.schedule.lists(lists);
+        self.schedule.lists(lists, Instant::now());
     }
 
     fn take_wanted(&mut self) {
@@ -200,7 +200,7 @@ impl Reader {
         }
         let confirm = confirm.into_iter().map(|(backend_service, group)| Job::Health { backend_service, group });
         wanted.extend(confirm.map(|job| (job, Urgency::Unhealthy)));
-        self.schedule.groups(wanted);
+        self.schedule.groups(wanted, Instant::now());
         self.forget_unwanted();
     }
 
@@ -326,7 +326,7 @@ impl Reader {
 
     /// This process has become active: what it read when it last was says nothing now.
     fn forget_all(&mut self) {
-        self.schedule.restart();
+        self.schedule.restart(Instant::now());
         self.paused_until = None;
         self.failing_health.clear();
         guard(&self.handle.shared.read_at).clear();
