@@ -33,7 +33,9 @@ impl World {
             let path = folder.join(file);
             folder::yaml_documents(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
         };
-        let json = |file: &str| std::fs::read_to_string(folder.join(file)).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+        let json = |file: &str| {
+            std::fs::read_to_string(folder.join(file)).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
+        };
         let (objects, meta) = (yaml("kubernetes.yaml"), yaml("meta.yaml").remove(0));
         Self { objects, meta, compute: json("compute.json"), cluster: json("cluster.json"), folder: folder.clone() }
     }

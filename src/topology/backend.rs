@@ -497,10 +497,7 @@ impl<'a> Backend<'a> {
                     };
                     same && status.port == endpoint.port
                 };
-                let confirmed = health
-                    .iter()
-                    .filter(of)
-                    .map(|status| either(&status.health_state, &status.ipv6_health_state));
+                let confirmed = health.iter().filter(of).map(|status| either(&status.health_state, &status.ipv6_health_state));
                 Member {
                     address: if endpoint.ip_address.is_empty() {
                         endpoint.ipv6_address.clone()

@@ -7,10 +7,10 @@
 use crate::snapshot::kubernetes::{BackendConfig, HealthCheckConfig, Pod};
 use crate::snapshot::{Observed, Unknown};
 
+use super::Topology;
 use super::annotations;
 use super::backend::{Backend, GroupKind, Role};
 use super::health_check::{Chosen, Derived, choose, derive};
-use super::Topology;
 
 /// The health check that the controller would make now.
 #[derive(Debug, Clone)]

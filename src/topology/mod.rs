@@ -23,12 +23,12 @@ pub mod naming;
 pub mod neg;
 pub mod neg_drift;
 pub mod network_policy;
-pub mod routing;
-pub mod wants;
-pub mod refusals;
 pub mod nodes;
-pub mod vpc;
 pub mod readiness_gate;
+pub mod refusals;
+pub mod routing;
+pub mod vpc;
+pub mod wants;
 pub mod wrong_port;
 
 use std::collections::BTreeMap;

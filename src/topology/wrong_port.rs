@@ -7,9 +7,9 @@ use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::Service;
 use crate::snapshot::probe::ProbeError;
 
+use super::Topology;
 use super::answers::Answered;
 use super::backend::{Backend, GroupKind, State};
-use super::Topology;
 
 /// What is known of the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,16 +70,16 @@ impl<'a> Backend<'a> {
             return Ok(None);
         }
         let pods = self.pods.as_ref().map_err(Clone::clone)?;
-        let ports = pods.iter().filter(|pod| !pod.finished()).flat_map(|pod| &pod.spec.containers).flat_map(|container| &container.ports);
+        let ports =
+            pods.iter().filter(|pod| !pod.finished()).flat_map(|pod| &pod.spec.containers).flat_map(|container| &container.ports);
         let mut declared: Vec<i32> = ports.map(|port| port.container_port).collect();
         declared.sort_unstable();
         declared.dedup();
         if declared.iter().any(|declared| i64::from(*declared) == port) {
             return Ok(None);
         }
-        let refuses = |one: &Answered<'_>| {
-            matches!(one.answer.error, Some(ProbeError::ConnectionRefused | ProbeError::ConnectionReset))
-        };
+        let refuses =
+            |one: &Answered<'_>| matches!(one.answer.error, Some(ProbeError::ConnectionRefused | ProbeError::ConnectionReset));
         // Unasked pods leave the declarations alone to tell, pods that are not Ready tell nothing.
         let answers = self.failing_answers(topology).unwrap_or_default();
         if self.failing_questions().is_empty() || !answers.iter().all(refuses) {
