@@ -177,6 +177,21 @@ fn the_readme_names_every_metric() {
     assert!(odd.is_empty(), "the README's metrics are those of src/publish/metrics.rs, and the reverse: {odd:?}");
 }
 
+/// A name that leads nowhere is worse than none.
+#[test]
+fn the_invariants_name_tests_that_exist() {
+    let text = std::fs::read_to_string(sources::root().join("ARCHITECTURE.md")).unwrap();
+    let table = text.split("## Invariants").nth(1).unwrap().split("\n## ").next().unwrap();
+    let named: BTreeSet<&str> = table.split('`').filter_map(|word| Some(word.split_once("::")?.1)).collect();
+    assert!(named.len() > 10);
+    let mut left = named;
+    for path in ["src", "tests/it"].iter().flat_map(|folder| sources::rust_files(&sources::root().join(folder))) {
+        let text = std::fs::read_to_string(path).unwrap();
+        left.retain(|test| !text.contains(&format!("fn {test}(")));
+    }
+    assert!(left.is_empty(), "ARCHITECTURE.md names tests that are not there: {left:?}");
+}
+
 /// Fills the block of code below each `<!-- printed: ARGUMENTS -->` and each `<!-- file: PATH -->`.
 fn show(markdown: &str) -> String {
     let mut shown = String::new();

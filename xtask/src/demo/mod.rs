@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub fn run(keep: bool) -> Result<()> {
     println!("Building what is missing.");
     let assets = Assets::locate()?;
-    cargo::run(["build", "--locked", "--quiet", "--package", "ingress-diagnosis"], &[])?;
+    // Of the whole workspace, so that the dependencies are compiled as the tests want them and not once more.
+    cargo::run(["build", "--locked", "--workspace", "--bin", "ingress-diagnosis"], &[])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start Tokio")?;
     runtime.block_on(async {
         tokio::select! {
