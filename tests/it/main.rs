@@ -1,5 +1,7 @@
 //! The integration tests, in one binary: fewer links, less waiting.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod health;
 mod scenarios;
+mod variant;
 mod world;
