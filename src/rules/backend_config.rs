@@ -4,17 +4,25 @@
 
 use serde_json::{Value, json};
 
-use super::text::{annotate, patch, quote};
+use super::text::{annotate, patch, quote, some_of};
 use crate::topology::annotations::{self, keys};
+use crate::topology::backend::Question;
+use crate::topology::health_check::passing_path;
 use crate::topology::{Backend, Topology};
 
-/// The steps that set `fields` of `spec.healthCheck`: a patch of the BackendConfig that the Service names, else a new one.
+/// The steps that set `fields` of `spec.healthCheck`, said and then done: a patch of the BackendConfig that the Service names, else a
+/// new one.
 pub fn set(topology: &Topology<'_>, backend: &Backend<'_>, fields: &Value) -> Vec<String> {
+    let words = fields.as_object().into_iter().flatten().map(|(field, value)| match value {
+        Value::String(text) => format!("{field} {text}"),
+        value => format!("{field} {value}"),
+    });
+    let said = format!("set {} of spec.healthCheck in {}", some_of(words, 8), place(backend));
     let named = named(backend);
     if let Some(name) = &named
         && !backend.backend_config.is_absent()
     {
-        return vec![patch(backend.namespace, "backendconfig", name, &json!({"spec": {"healthCheck": fields}}))];
+        return vec![said, patch(backend.namespace, "backendconfig", name, &json!({"spec": {"healthCheck": fields}}))];
     }
     let name = named.clone().unwrap_or_else(|| free_name(topology, backend));
     let metadata = json!({"name": name, "namespace": backend.namespace});
@@ -23,10 +31,18 @@ pub fn set(topology: &Topology<'_>, backend: &Backend<'_>, fields: &Value) -> Ve
         "kubectl apply -f - <<'EOF'\napiVersion: cloud.google.com/v1\nkind: BackendConfig\nmetadata: {metadata}\nspec: {spec}\nEOF"
     );
     if named.is_some() {
-        return vec![make];
+        return vec![said, make];
     }
     let (key, value) = annotation(backend, &name);
-    vec![make, annotate(backend.namespace, "service", backend.service_name, key, &value)]
+    vec![said, make, annotate(backend.namespace, "service", backend.service_name, key, &value)]
+}
+
+/// The steps that make the health check ask another path: the one that the kubelet gets its answer from, where it asks the same port.
+pub fn ask_elsewhere(topology: &Topology<'_>, backend: &Backend<'_>, question: &Question<'_>) -> Vec<String> {
+    match passing_path(question) {
+        Some(path) => set(topology, backend, &json!({"requestPath": path})),
+        None => vec![format!("set spec.healthCheck.requestPath in {} to a path that answers 200", place(backend))],
+    }
 }
 
 /// Where the fields are set, for a sentence.

@@ -85,6 +85,13 @@ pub struct Member<'a> {
     pub pod: Option<&'a Pod>,
 }
 
+impl Member<'_> {
+    /// Its address and port, as one writes them.
+    pub fn place(&self) -> String {
+        if self.address.contains(':') { format!("[{}]:{}", self.address, self.port) } else { format!("{}:{}", self.address, self.port) }
+    }
+}
+
 /// A group of endpoints in one zone.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {

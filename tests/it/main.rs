@@ -8,4 +8,7 @@ mod house;
 mod manifests;
 mod scenarios;
 mod sources;
+mod health;
+mod scenarios;
+mod variant;
 mod world;
