@@ -6,7 +6,11 @@
 // Each `printcolumn` is a column of its own.
 #![allow(clippy::duplicated_attributes)]
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
@@ -274,5 +278,23 @@ pub struct Omitted {
 
 /// The CustomResourceDefinition, as `crds/` holds it.
 pub fn crd() -> CustomResourceDefinition {
-    IngressDiagnosis::crd()
+    let mut crd = IngressDiagnosis::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut()) {
+            without_defaults(schema);
+        }
+    }
+    crd
+}
+
+/// What serde takes for an absent field is our own affair: as the API server's default, an empty text would be stored, and refused where
+/// it is none of the words that the field allows.
+fn without_defaults(schema: &mut JSONSchemaProps) {
+    schema.default = None;
+    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(without_defaults);
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => without_defaults(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(without_defaults),
+        None => {}
+    }
 }

@@ -41,6 +41,8 @@ pub enum CredentialsError {
 #[derive(Debug)]
 pub(super) struct Credentials {
     mode: CredentialsMode,
+    /// Another metadata server than GKE's; only tests have one.
+    metadata: Option<String>,
     current: Mutex<Current>,
 }
 
@@ -52,7 +54,13 @@ struct Current {
 
 impl Credentials {
     pub(super) fn new(mode: CredentialsMode) -> Self {
-        Self { mode, current: Mutex::default() }
+        Self { mode, metadata: None, current: Mutex::default() }
+    }
+
+    /// Those of the metadata server at `url`.
+    #[cfg(test)]
+    pub(super) fn of_metadata_server(url: &str) -> Self {
+        Self { metadata: Some(url.to_owned()), ..Self::new(CredentialsMode::Default) }
     }
 
     /// The credentials and the number of their build. Must be called within Tokio: the SDK starts a task that renews the token.
@@ -61,7 +69,7 @@ impl Credentials {
         if let Some(sdk) = &current.sdk {
             return Ok((current.build, sdk.clone()));
         }
-        let sdk = build(self.mode)?;
+        let sdk = self.build()?;
         current.build += 1;
         current.sdk = Some(sdk.clone());
         Ok((current.build, sdk))
@@ -73,6 +81,18 @@ impl Credentials {
         if current.build == build {
             current.sdk = None;
         }
+    }
+
+    fn build(&self) -> Result<Sdk, CredentialsError> {
+        // In a pod there is no key file to look for, and the metadata server need not be asked which universe this is.
+        let metadata = || credentials::mds::Builder::default().with_universe_domain("googleapis.com");
+        let built = match (self.mode, &self.metadata) {
+            (CredentialsMode::Anonymous, _) => return Ok(credentials::anonymous::Builder::new().build()),
+            (CredentialsMode::Default, Some(url)) => metadata().with_endpoint(url).build(),
+            (CredentialsMode::Default, None) if in_cluster() => metadata().build(),
+            (CredentialsMode::Default, None) => credentials::Builder::default().build(),
+        };
+        built.map_err(|error| CredentialsError::Build(error.to_string()))
     }
 
     /// The headers that authenticate a request.
@@ -90,18 +110,6 @@ impl Credentials {
             Err(_) => Err(CredentialsError::Timeout),
         }
     }
-}
-
-fn build(mode: CredentialsMode) -> Result<Sdk, CredentialsError> {
-    let built = match mode {
-        CredentialsMode::Anonymous => return Ok(credentials::anonymous::Builder::new().build()),
-        // In a pod there is no key file to look for, and the metadata server need not be asked which universe this is.
-        CredentialsMode::Default if in_cluster() => {
-            credentials::mds::Builder::default().with_universe_domain("googleapis.com").build()
-        }
-        CredentialsMode::Default => credentials::Builder::default().build(),
-    };
-    built.map_err(|error| CredentialsError::Build(error.to_string()))
 }
 
 fn in_cluster() -> bool {

@@ -111,24 +111,27 @@ impl Metadata {
             (&mut found.cluster_name, "instance/attributes/cluster-name"),
             (&mut found.cluster_location, "instance/attributes/cluster-location"),
         ] {
-            if value.is_empty()
-                && let Some(answer) = self.get(path).await
-            {
-                *value = answer;
+            if !value.is_empty() {
+                continue;
+            }
+            match self.get(path).await {
+                Ok(Some(answer)) => *value = answer,
+                Ok(None) => {}
+                // There is no such server here: it need not be waited for three times.
+                Err(_) => return,
             }
         }
     }
 
-    async fn get(&self, path: &str) -> Option<String> {
+    async fn get(&self, path: &str) -> Result<Option<String>, reqwest::Error> {
         let url = format!("http://{}/computeMetadata/v1/{path}", self.host);
-        let answer = self.client.get(url).header("metadata-flavor", "Google").send().await.ok()?;
+        let answer = self.client.get(url).header("metadata-flavor", "Google").send().await?;
         // Without the header it is somebody else's server on that address.
         let genuine = answer.status().is_success() && answer.headers().contains_key("metadata-flavor");
         if !genuine {
-            return None;
+            return Ok(None);
         }
-        let text = answer.text().await.ok()?;
-        Some(text.trim().to_owned())
+        Ok(Some(answer.text().await?.trim().to_owned()))
     }
 }
 

@@ -181,3 +181,59 @@ impl World {
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::{Change, World};
+    use crate::snapshot::kubernetes::{Node, Pod};
+
+    #[tokio::test]
+    async fn changes_are_gathered_until_they_are_asked_for() {
+        let world = World::new();
+        assert!(world.take_changes().is_empty());
+        world.mark(Change::Nothing);
+        world.mark(Change::Namespace("a".into()));
+        world.edit(|_| Change::Namespace("b".into()));
+        world.mark(Change::Group("g".into()));
+        let changes = world.changes().await;
+        assert!(!changes.everything);
+        assert_eq!(changes.namespaces, ["a".into(), "b".into()].into());
+        assert_eq!(changes.groups, ["g".into()].into());
+
+        let waiting = tokio::time::timeout(Duration::from_millis(20), world.changes());
+        assert!(waiting.await.is_err(), "there is nothing new");
+        world.mark(Change::Everything);
+        assert!(world.changes().await.everything);
+    }
+
+    #[test]
+    fn a_kind_is_readable_when_each_of_its_watches_is() {
+        let world = World::new();
+        world.await_kind::<Pod>("one");
+        world.await_kind::<Pod>("two");
+        world.await_kind::<Node>("");
+        assert!(!world.synced());
+        assert_eq!(world.awaited(), ["nodes", "pods"]);
+        world.set_unread::<Pod>("one", None);
+        world.settle_kind::<Pod>("one");
+        assert!(world.read().kubernetes.pods.readable("one").is_err());
+        world.set_unread::<Pod>("two", None);
+        world.settle_kind::<Pod>("two");
+        assert!(world.read().kubernetes.pods.readable("one").is_ok());
+        assert_eq!(world.awaited(), ["nodes"]);
+        world.settle_kind::<Node>("");
+        assert!(world.synced() && world.read().kubernetes.nodes.readable("").is_err());
+    }
+
+    #[test]
+    fn a_diagnosis_says_when_now_is() {
+        let world = World::new();
+        let now = Timestamp::from_second(1_800_000_000).expect("a time");
+        assert_eq!(world.read_at(now).meta.taken_at, now);
+        assert_eq!(world.read().meta.taken_at, now);
+    }
+}

@@ -231,7 +231,7 @@ fn inconclusive_of(one: &diagnose::Inconclusive) -> api::Inconclusive {
     message.truncate(message.floor_char_boundary(256));
     api::Inconclusive {
         code: one.code.to_owned(),
-        reason: unknown.reason.to_string(),
+        reason: crate::rules::finding::name(&unknown.reason),
         message: crate::rules::finding::clean(&message),
     }
 }

@@ -197,3 +197,6 @@ fn errors_of(compute: &Compute, own: &str, suffix: &str) -> Vec<(Box<str>, ApiEr
 fn unreachable(hole: &Hole) -> ApiError {
     ApiError { code: 0, reason: "Unreachable".into(), message: hole.message.clone() }
 }
+
+#[cfg(test)]
+mod tests;

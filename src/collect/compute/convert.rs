@@ -192,6 +192,7 @@ impl Slim for model::Address {
             users: texts(self.users),
             purpose: name!(self.purpose),
             address_type: name!(self.address_type),
+            creation_timestamp: time(self.creation_timestamp),
         }
     }
 }
@@ -213,6 +214,7 @@ impl Slim for model::SslCertificate {
                     .map(|(domain, status)| (domain.into(), status.name().unwrap_or_default().into()))
                     .collect(),
             }),
+            creation_timestamp: time(self.creation_timestamp),
             expire_time: time(self.expire_time),
         }
     }

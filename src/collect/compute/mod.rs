@@ -63,6 +63,8 @@ struct Shared {
     wanted_changed: Notify,
     requests: Mutex<RequestCounts>,
     read_at: Mutex<BTreeMap<Box<str>, Timestamp>>,
+    /// The version of what is wanted of which everything was tried.
+    tried: Mutex<Option<u64>>,
     budget: u32,
 }
 
@@ -100,6 +102,12 @@ impl ComputeReader {
         wanted.version += 1;
         drop(wanted);
         self.shared.wanted_changed.notify_one();
+    }
+
+    /// Whether every list and every group that is wanted was read or has failed: there is nothing more to wait for.
+    pub fn caught_up(&self) -> bool {
+        let wanted = guard(&self.shared.wanted).version;
+        *guard(&self.shared.tried) == Some(wanted)
     }
 
     /// When the health of a group's endpoints was last read.

@@ -57,6 +57,8 @@ pub(in crate::collect) struct Reader {
     failing_health: BTreeSet<(Box<str>, Box<str>)>,
     /// Which version of what is wanted is scheduled.
     wanted: u64,
+    /// When it was last settled which lists are read.
+    lists_set: Option<Instant>,
     /// What was already said in the log, by what it is about.
     reported: BTreeMap<Box<str>, Box<str>>,
 }
@@ -85,6 +87,7 @@ impl Reader {
             paused_until: None,
             failing_health: BTreeSet::new(),
             wanted: 0,
+            lists_set: None,
             reported: BTreeMap::new(),
         };
         (reader, handle)
@@ -109,6 +112,8 @@ impl Reader {
                 return;
             }
             self.take_wanted();
+            let tried = self.schedule.all_tried().then_some(self.wanted);
+            *guard(&self.handle.shared.tried) = tried;
             let ready = running.len() < CONCURRENCY;
             let next = if ready { self.prepare(&mut running).await } else { Next::Idle };
             let shared = self.handle.shared.clone();
@@ -166,6 +171,7 @@ impl Reader {
             Err(failure) => {
                 self.report("client", &failure);
                 self.every_list_failed(&failure);
+                self.schedule.put_all_back();
                 self.leave_alone(&failure);
                 None
             }
@@ -173,11 +179,16 @@ impl Reader {
     }
 
     fn set_lists(&mut self, project: &str) {
+        let now = Instant::now();
+        if self.lists_set.is_some_and(|at| at + NOT_READY > now) {
+            return;
+        }
+        self.lists_set = Some(now);
         let own = COLLECTIONS.iter().map(|collection| Job::List { project: project.into(), collection });
         let hosts = host_projects(&self.world, project);
         let of_host = |host: Box<str>| HOST_COLLECTIONS.map(|collection| Job::List { project: host.clone(), collection });
         let lists: Vec<Job> = own.chain(hosts.into_iter().flat_map(of_host)).collect();
-        self.schedule.lists(lists, Instant::now());
+        self.schedule.lists(lists, now);
     }
 
     fn take_wanted(&mut self) {
@@ -260,12 +271,18 @@ impl Reader {
                 self.schedule.failed(&job, now);
                 self.leave_alone(failure);
             }
-            Class::RateLimited | Class::NoToken => {
+            Class::RateLimited => {
                 self.schedule.put_back(&job);
+                self.leave_alone(failure);
+            }
+            Class::NoToken => {
+                self.schedule.put_back(&job);
+                self.every_list_failed(failure);
                 self.leave_alone(failure);
             }
             Class::DeadCredentials => {
                 self.schedule.put_back(&job);
+                self.every_list_failed(failure);
                 if let Some((build, _)) = self.client.take() {
                     self.credentials.discard(build);
                 }
@@ -305,6 +322,7 @@ impl Reader {
         age.is_some_and(|age| age < LIST_STANDS)
     }
 
+    /// Without a token no list can be read, and each says why.
     fn every_list_failed(&self, failure: &Failure) {
         let project = self.world.read().meta.project.clone();
         for collection in COLLECTIONS {
@@ -401,15 +419,4 @@ async fn wait(next: Next) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{host_paths, region_of};
-
-    #[test]
-    fn regions_and_zones_give_the_region() {
-        assert_eq!(region_of("us-central1"), "us-central1");
-        assert_eq!(region_of("us-central1-a"), "us-central1");
-        assert_eq!(region_of(""), "");
-        assert_eq!(host_paths("h", "subnetworks", "r"), ["projects/h/regions/r/subnetworks"]);
-        assert_eq!(host_paths("h", "firewalls", "r"), ["projects/h/global/firewalls"]);
-    }
-}
+mod tests;

@@ -83,16 +83,18 @@ struct Entry {
     /// Requests that the last attempt took.
     pages: usize,
     running: bool,
+    /// Whether it was tried at all, well or not.
+    tried: bool,
 }
 
 impl Entry {
     fn new(interval: Duration, wanted: Instant) -> Self {
-        Self { interval, wanted, last: None, not_before: None, failures: 0, pages: 1, running: false }
+        Self { interval, wanted, last: None, not_before: None, failures: 0, pages: 1, running: false, tried: false }
     }
 
+    /// What failed is due when its pause ends: until then nothing is known, or what is known grows old.
     fn due(&self) -> Option<Instant> {
-        let due = self.last.map(|last| last + self.interval);
-        due.max(self.not_before)
+        self.not_before.or_else(|| self.last.map(|last| last + self.interval))
     }
 
     /// How many of its intervals have passed.
@@ -181,7 +183,7 @@ impl Schedule {
     /// A read has ended well, after so many requests.
     pub(super) fn succeeded(&mut self, job: &Job, pages: usize, now: Instant) {
         if let Some(entry) = self.entries.get_mut(job) {
-            *entry = Entry { last: Some(now), pages, ..Entry::new(entry.interval, entry.wanted) };
+            *entry = Entry { last: Some(now), pages, tried: true, ..Entry::new(entry.interval, entry.wanted) };
         }
         self.pace_lists();
     }
@@ -192,6 +194,7 @@ impl Schedule {
             let wait = FAILED_RETRY.0.saturating_mul(1 << entry.failures.min(8)).min(FAILED_RETRY.1);
             entry.failures += 1;
             entry.running = false;
+            entry.tried = true;
             entry.last = Some(now);
             entry.not_before = Some(now + wait);
         }
@@ -201,7 +204,18 @@ impl Schedule {
     pub(super) fn put_back(&mut self, job: &Job) {
         if let Some(entry) = self.entries.get_mut(job) {
             entry.running = false;
+            entry.tried = true;
         }
+    }
+
+    /// Nothing can be read now, so there is nothing to wait for either.
+    pub(super) fn put_all_back(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.tried = true);
+    }
+
+    /// Whether everything that is wanted was tried.
+    pub(super) fn all_tried(&self) -> bool {
+        !self.entries.is_empty() && self.entries.values().all(|entry| entry.tried)
     }
 
     /// Forgets when everything was read.
@@ -302,7 +316,7 @@ mod tests {
         let start = Instant::now();
         schedule.groups([(group("g"), Urgency::Settled)], start);
         schedule.failed(&group("g"), start);
-        assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(300)));
+        assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(10)));
         schedule.groups([(group("g"), Urgency::Changed)], start);
         assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(8)));
         schedule.failed(&group("g"), start);

@@ -8,6 +8,7 @@ mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,15 +60,18 @@ pub struct ProberStats {
 }
 
 /// The handle: says what is asked.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Prober {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    enabled: bool,
     wanted: Mutex<Wanted>,
     changed: Notify,
+    /// Whether every question that is wanted was asked.
+    asked: AtomicBool,
     results: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
@@ -83,9 +87,15 @@ impl Prober {
         let mut wanted = self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted.questions != questions {
             *wanted = Wanted { questions, news: true };
+            self.shared.asked.store(!self.shared.enabled, Ordering::Release);
             drop(wanted);
             self.shared.changed.notify_one();
         }
+    }
+
+    /// Whether every question that is wanted was asked once; true as well while nothing is wanted.
+    pub fn caught_up(&self) -> bool {
+        self.shared.asked.load(Ordering::Acquire)
     }
 
     /// What was answered so far.
@@ -103,11 +113,12 @@ impl Prober {
 pub(super) struct Asker {
     world: Arc<World>,
     prober: Prober,
-    enabled: bool,
     connect_to: BTreeMap<String, String>,
     active: watch::Receiver<bool>,
     /// When each question is due; `None` while it is being asked.
     due: BTreeMap<Question, Option<Instant>>,
+    /// Those of them that were never asked.
+    fresh: BTreeSet<Question>,
     last_start: Option<Instant>,
 }
 
@@ -118,14 +129,21 @@ impl Asker {
         connect_to: BTreeMap<String, String>,
         active: &watch::Receiver<bool>,
     ) -> (Self, Prober) {
-        let prober = Prober::default();
+        let shared = Shared {
+            wanted: Mutex::default(),
+            changed: Notify::new(),
+            enabled,
+            asked: AtomicBool::new(true),
+            results: Mutex::default(),
+        };
+        let prober = Prober { shared: Arc::new(shared) };
         let asker = Self {
             world: world.clone(),
             prober: prober.clone(),
-            enabled,
             connect_to,
             active: active.clone(),
             due: BTreeMap::new(),
+            fresh: BTreeSet::new(),
             last_start: None,
         };
         (asker, prober)
@@ -133,7 +151,7 @@ impl Asker {
 
     /// Asks for ever, while active.
     pub(super) async fn run(mut self) {
-        if !self.enabled {
+        if !self.prober.shared.enabled {
             return;
         }
         let tls = match tls::config() {
@@ -204,6 +222,9 @@ impl Asker {
             Ok(_) | Err(_) => "NotSent".into(),
         };
         self.prober.count(&label);
+        if self.fresh.remove(&question) {
+            self.settle();
+        }
         let Some(due) = self.due.get_mut(&question) else { return };
         *due = Some(Instant::now() + INTERVAL);
         let namespace = question.pod.split('/').next().unwrap_or_default();
@@ -235,15 +256,26 @@ impl Asker {
             question.timeout = question.timeout.min(LONGEST);
             if may_be_asked(question.ip) {
                 let known = self.due.get(&question).copied();
+                if known.is_none() {
+                    self.fresh.insert(question.clone());
+                }
                 due.insert(question, known.unwrap_or(Some(now)));
             }
         }
         self.due = due;
+        self.fresh.retain(|question| self.due.contains_key(question));
+        self.settle();
         let wanted: BTreeSet<_> = self.due.keys().map(question_key).collect();
         self.world.edit(|snapshot| {
             snapshot.probes.retain(|known| wanted.contains(&answer_key(known)));
             Change::Nothing
         });
+    }
+
+    /// Says whether there is still something to wait for; what is wanted may have changed again by now.
+    fn settle(&self) {
+        let wanted = self.prober.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prober.shared.asked.store(!wanted.news && self.fresh.is_empty(), Ordering::Release);
     }
 
     fn forget(&self, namespace: &str, which: impl Fn(&ProbeAnswer) -> bool) {

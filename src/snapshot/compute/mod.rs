@@ -128,6 +128,13 @@ macro_rules! tabled {
                 })*
                 Ok(false)
             }
+
+            /// Takes every resource of a kind out, by the word in their paths.
+            pub fn forget(&mut self, collection: &str) {
+                $(if collection == <$type as Resource>::COLLECTION {
+                    self.$field = Table::default();
+                })*
+            }
         }
 
         /// The kinds of Compute resources that are read, by the word in their paths.

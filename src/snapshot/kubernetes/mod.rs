@@ -18,7 +18,7 @@ pub use cluster::{
 pub use collection::{Collection, Index};
 pub use gke::{
     BackendConfig, BackendConfigSpec, DomainStatus, FrontendConfig, HealthCheckConfig, ManagedCertificate, NegReference,
-    ServiceNetworkEndpointGroup,
+    SVC_NEG_SERVICE_LABEL, ServiceNetworkEndpointGroup,
 };
 pub use ingress::{
     HttpPath, Ingress, IngressBackend, IngressClass, IngressRule, LoadBalancerIngress, ServiceBackend, ServiceBackendPort,
@@ -241,6 +241,13 @@ impl Kubernetes {
             found = true;
         });
         found
+    }
+
+    /// Takes every object of a kind out, by its resource name.
+    pub fn forget(&mut self, resource: &str) {
+        each_collection!([&mut] self, collection => if collection.is_resource(resource) {
+            collection.clear();
+        });
     }
 
     /// The kinds that could not be read.

@@ -151,28 +151,31 @@ async fn one_list_that_hangs_does_not_stop_the_others() {
 /// Whatever goes wrong, it is mended without a trace once it is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trouble_is_survived() {
-    for (kind, reason) in [
+    let all = [
         (FaultKind::Garbage, "Malformed"),
         (FaultKind::CutBody, ""),
         (FaultKind::Server5xx, "backendError"),
         (FaultKind::Status429, "rateLimitExceeded"),
         (FaultKind::RateLimitExceeded403, ""),
         (FaultKind::RateLimitExceeded403Legacy, "rateLimitExceeded"),
-    ] {
-        let google = Google::start(shop()).await.unwrap();
-        google.fault(Fault::new("aggregated/urlMaps", kind).times(1));
-        let running = run(nobody(), settings(&google.url()));
-        running
-            .until("a reason", |snapshot| {
-                let why = snapshot.compute.unread_kind("urlMaps");
-                why.is_some_and(|why| &*why.reason != "NotRead" && (reason.is_empty() || &*why.reason == reason))
-            })
-            .await;
-        running.until("the repair", listed).await;
-        assert!(running.world.read().compute.errors.is_empty());
-        let failures = running.collector.compute.stats().requests.into_iter().filter(|((_, code), _)| &**code != "200");
-        assert_eq!(failures.map(|(_, count)| count).sum::<u64>(), 1, "{kind:?}");
-    }
+    ];
+    futures::future::join_all(all.map(|(kind, reason)| one_trouble(kind, reason))).await;
+}
+
+async fn one_trouble(kind: FaultKind, reason: &str) {
+    let google = Google::start(shop()).await.unwrap();
+    google.fault(Fault::new("aggregated/urlMaps", kind).times(1));
+    let running = run(nobody(), settings(&google.url()));
+    running
+        .until("a reason", |snapshot| {
+            let why = snapshot.compute.unread_kind("urlMaps");
+            why.is_some_and(|why| &*why.reason != "NotRead" && (reason.is_empty() || &*why.reason == reason))
+        })
+        .await;
+    running.until("the repair", listed).await;
+    assert!(running.world.read().compute.errors.is_empty());
+    let failures = running.collector.compute.stats().requests.into_iter().filter(|((_, code), _)| &**code != "200");
+    assert_eq!(failures.map(|(_, count)| count).sum::<u64>(), 1, "{kind:?}");
 }
 
 /// A project that asks for fewer requests gets none for as long as it says.

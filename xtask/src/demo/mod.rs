@@ -58,15 +58,18 @@ async fn story(assets: &Assets, keep: bool) -> Result<()> {
 async fn redirect(assets: &Assets) -> Result<Stage> {
     chapter("Argo CD behind a GKE Ingress: it never gets healthy, and no event says why");
     let stage = Stage::open("Argo CD behind a GKE Ingress", assets, recorded("argocd-redirect")?).await?;
-    stage.until("every endpoint's health is known", PATIENCE, async || {
-        let broken = stage.verdict("argocd", "argocd-server").await? == "Broken";
-        Ok(broken && stage.verdict("media", "thumbs").await? == "Healthy")
-    })
-    .await?;
+    stage
+        .until("every endpoint's health is known", PATIENCE, async || {
+            let broken = stage.verdict("argocd", "argocd-server").await? == "Broken";
+            Ok(broken && stage.verdict("media", "thumbs").await? == "Healthy")
+        })
+        .await?;
     println!("\n$ kubectl get ingressdiagnosis -A\n{}", stage.table().await?);
     println!("$ kubectl -n argocd get ingressdiagnosis argocd-server -o yaml   # in short");
     println!("{}", show::findings(&stage.diagnosis("argocd", "argocd-server").await?));
-    println!("\nThe neighbour media/thumbs is healthy, and nothing is said about it. The nginx Ingress is not GKE's, and has no diagnosis.");
+    println!(
+        "\nThe neighbour media/thumbs is healthy, and nothing is said about it. The nginx Ingress is not GKE's, and has no diagnosis."
+    );
     println!("\n$ curl {}/metrics   # in part\n{}", stage.address(), stage.metrics("ingress_diagnosis_verdict{").await?);
     Ok(stage)
 }
@@ -83,10 +86,11 @@ async fn mend(stage: &Stage) -> Result<()> {
         bail!("the recorded world has no endpoint of argocd-server");
     }
     println!("The pods answer 200, and Google's health checks see it.");
-    stage.until("argocd/argocd-server turns Healthy", PATIENCE, async || {
-        Ok(stage.verdict("argocd", "argocd-server").await? == "Healthy")
-    })
-    .await?;
+    stage
+        .until("argocd/argocd-server turns Healthy", PATIENCE, async || {
+            Ok(stage.verdict("argocd", "argocd-server").await? == "Healthy")
+        })
+        .await?;
     println!("The controller saw it after {:.0} s.", start.elapsed().as_secs_f64());
     println!("\n$ kubectl get ingressdiagnosis -A\n{}", stage.table().await?);
     Ok(())
@@ -96,10 +100,11 @@ async fn mend(stage: &Stage) -> Result<()> {
 async fn switched_off(assets: &Assets) -> Result<Stage> {
     chapter("Another cluster, in which no Ingress gets an address: its load balancing add-on is off");
     let stage = Stage::open("The add-on is off", assets, recorded("addon-disabled")?).await?;
-    stage.until("the add-on's switch is read", PATIENCE, async || {
-        Ok(stage.root_cause("shop", "checkout").await? == "HttpLoadBalancingDisabled")
-    })
-    .await?;
+    stage
+        .until("the add-on's switch is read", PATIENCE, async || {
+            Ok(stage.root_cause("shop", "checkout").await? == "HttpLoadBalancingDisabled")
+        })
+        .await?;
     println!("\n$ kubectl get ingressdiagnosis -A\n{}", stage.table().await?);
     println!("{}", show::findings(&stage.diagnosis("shop", "checkout").await?));
     Ok(stage)

@@ -31,7 +31,8 @@ struct Row {
 
 /// A table of all namespaces, as kubectl prints it.
 pub fn table(table: &Table) -> String {
-    let shown: Vec<usize> = (0..table.column_definitions.len()).filter(|at| table.column_definitions[*at].priority == 0).collect();
+    let shown: Vec<usize> =
+        (0..table.column_definitions.len()).filter(|at| table.column_definitions[*at].priority == 0).collect();
     let mut lines = vec![
         std::iter::once("NAMESPACE".to_owned())
             .chain(shown.iter().map(|at| table.column_definitions[*at].name.to_uppercase()))
@@ -55,7 +56,8 @@ fn cell(value: &Value) -> String {
 
 fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max().unwrap_or_default();
+    let width =
+        |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for line in lines {

@@ -186,7 +186,8 @@ impl Stage {
 
 /// A client of the API server as its administrator.
 fn client(server: &ApiServer) -> Result<reqwest::Client> {
-    let authority = reqwest::Certificate::from_pem(server.ca_pem().as_bytes()).context("the authority's certificate is not PEM")?;
+    let authority =
+        reqwest::Certificate::from_pem(server.ca_pem().as_bytes()).context("the authority's certificate is not PEM")?;
     reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([authority])
