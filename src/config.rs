@@ -231,12 +231,11 @@ fn overlay(settings: &mut Value, over: Value, path: &str, place: &str) -> Result
     match (settings, over) {
         (Value::Object(settings), Value::Object(over)) => {
             for (key, value) in over {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let open = path.rsplit_once('.').is_some_and(|(parent, _)| OPEN.contains(&parent));
-                if open {
+                if OPEN.contains(&path) {
                     settings.insert(key, value);
                     continue;
                 }
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 let known = settings.keys().cloned().collect::<Vec<_>>().join(", ");
                 let Some(present) = settings.get_mut(&key) else {
                     return Err(ConfigError::Unknown { place: place.to_owned(), key: path, known });
@@ -311,6 +310,14 @@ mod tests {
         assert_eq!((config.compute.reads_per_minute, &*config.project), (20, "123"));
         assert_eq!(config.probe.connect_to["10.4.0.5:8080"], "127.0.0.1:9");
         assert_eq!(config.grace.rollout, jiff::SignedDuration::from_secs(90));
+    }
+
+    #[test]
+    fn a_file_may_hold_keys_with_dots_below_an_open_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "probe: {connectTo: {\"10.4.0.5:8080\": \"127.0.0.1:9\"}}\n").unwrap();
+        let config = Config::load(Some(file.path()), &[]).unwrap();
+        assert_eq!(config.probe.connect_to["10.4.0.5:8080"], "127.0.0.1:9");
     }
 
     #[test]

@@ -4,11 +4,11 @@
 mod architecture;
 mod collect;
 mod distrust;
+mod health;
 mod house;
+mod live;
 mod manifests;
 mod scenarios;
 mod sources;
-mod health;
-mod scenarios;
 mod variant;
 mod world;
