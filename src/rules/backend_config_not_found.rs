@@ -47,12 +47,13 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         format!("Service {namespace}/{name} annotation {key}"),
         service.metadata.annotation(key).unwrap_or_default(),
     );
-    let configs = || topology.snapshot.kubernetes.backend_configs.iter().map(|config| &config.metadata);
-    let elsewhere: Vec<_> = configs().filter(|meta| &*meta.name == wanted && &*meta.namespace != namespace).map(|meta| &meta.namespace).collect();
+    let configs = &topology.snapshot.kubernetes.backend_configs;
+    let mut elsewhere = configs.namespaces_with(wanted);
+    elsewhere.retain(|other| *other != namespace);
     if !elsewhere.is_empty() {
         finding = finding.evidence(format!("BackendConfigs named {wanted:?} in other namespaces"), some_of(elsewhere, 3));
     }
-    let here: Vec<_> = configs().filter(|meta| &*meta.namespace == namespace).map(|meta| &meta.name).collect();
+    let here: Vec<_> = configs.in_namespace(namespace).into_iter().flatten().map(|config| &config.metadata.name).collect();
     if !here.is_empty() {
         finding = finding.evidence(format!("BackendConfigs in namespace {namespace:?}"), some_of(here, 5));
     }

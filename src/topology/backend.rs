@@ -88,7 +88,11 @@ pub struct Member<'a> {
 impl Member<'_> {
     /// Its address and port, as one writes them.
     pub fn place(&self) -> String {
-        if self.address.contains(':') { format!("[{}]:{}", self.address, self.port) } else { format!("{}:{}", self.address, self.port) }
+        if self.address.contains(':') {
+            format!("[{}]:{}", self.address, self.port)
+        } else {
+            format!("{}:{}", self.address, self.port)
+        }
     }
 }
 
