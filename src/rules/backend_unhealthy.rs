@@ -49,12 +49,11 @@ fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Opti
     if topology.since(heartbeat) > topology.grace.heartbeat || !topology.warnings.as_ref().is_ok_and(Vec::is_empty) {
         return None;
     }
-    let minutes = topology.since(heartbeat).as_mins();
     let finding = Finding::likely(format!(
-        "GKE's controller found no endpoint of {} healthy when it last synced, {minutes} min ago; Compute, which would tell, could not be read",
+        "GKE's controller found no endpoint of {} healthy when it last synced; Compute, which would tell, could not be read",
         backend.name
     ))
-    .evidence(format!("Ingress annotation {}", annotations::keys::BACKENDS), format!("{name}: {state}"));
+    .evidence(format!("Ingress annotation {}", annotations::keys::BACKENDS), format!("{name}: {state}, written by a sync at most 20 minutes old"));
     Some(closed(topology, backend, finding))
 }
 

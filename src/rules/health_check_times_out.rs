@@ -33,7 +33,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let (timeout, path) = (first.question.timeout_sec, first.question.path);
     let mut finding = Finding::certain(format!("the pods do not answer the health check on {path} within its timeout of {timeout} s"));
     for one in &late {
-        let saw = one.answer.latency_ms.map_or_else(|| "no answer".to_owned(), |latency| format!("an answer after {latency} ms"));
+        let saw = one.answer.latency_ms.map_or_else(|| format!("no answer within {timeout} s"), |_| format!("an answer after more than {timeout} s"));
         finding = finding.evidence(one.place(), saw);
     }
     Ok(Some(

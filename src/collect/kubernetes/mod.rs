@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use super::world::World;
 use crate::snapshot::kubernetes::{
-    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, Ingress, Lease, ManagedCertificate, Namespace,
-    NetworkPolicy, Node, Pod, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
+    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, Ingress, IngressClass, Lease, ManagedCertificate,
+    Namespace, NetworkPolicy, Node, Pod, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
 };
 use watch::Watch;
 
@@ -54,6 +54,7 @@ pub(super) fn spawn(tasks: &mut JoinSet<()>, client: &Client, world: &Arc<World>
     watches.of::<Pod>(tasks, with_system);
     watches.of::<Deployment>(tasks, with_system);
     watches.of::<Ingress>(tasks, &own);
+    watches.of::<IngressClass>(tasks, &[""]);
     watches.of::<NetworkPolicy>(tasks, &own);
     watches.of::<StatefulSet>(tasks, &own);
     watches.of::<BackendConfig>(tasks, &own);

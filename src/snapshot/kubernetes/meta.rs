@@ -151,7 +151,7 @@ where
 /// An annotation beyond this many bytes is cut: a rule quotes a few words of it at most.
 const ANNOTATION_LIMIT: usize = 64 * 1024;
 
-const ANNOTATION_PREFIXES: [&str; 7] = [
+const ANNOTATION_PREFIXES: [&str; 8] = [
     "kubernetes.io/ingress.",
     "ingress.kubernetes.io/",
     "ingress.gcp.kubernetes.io/",
@@ -159,6 +159,7 @@ const ANNOTATION_PREFIXES: [&str; 7] = [
     "cloud.google.com/",
     "beta.cloud.google.com/",
     "service.alpha.kubernetes.io/",
+    "endpoints.kubernetes.io/",
 ];
 
 fn known_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {

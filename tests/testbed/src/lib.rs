@@ -1,8 +1,9 @@
 //! Everything that a test, the demo or a benchmark needs around the product: a real Kubernetes API
-//! server, a stand-in for Google's APIs and pods that answer HTTP, all fed from a snapshot's folder.
+//! server, a stand-in for Google's APIs and pods that answer HTTP, all fed from a snapshot's
+//! folder.
 //!
-//! In: snapshot folders. Out: local addresses. Never: the internet (except that the Go modules of the
-//! API server are fetched and built once), a cluster, Google Cloud or a container engine.
+//! In: snapshot folders. Out: local addresses. Never: the internet (except that the Go modules of
+//! the API server are fetched and built once), a cluster, Google Cloud or a container engine.
 //!
 //! | part | what it is |
 //! |---|---|

@@ -1,10 +1,12 @@
 //! A TCP port on 127.0.0.1 that stays ours.
 //!
-//! In: nothing. Out: a port number that nobody else is given while the value lives. Never listens itself.
+//! In: nothing. Out: a port number that nobody else is given while the value lives. Never listens
+//! itself.
 //!
-//! A port that is looked up, closed and handed to a child can be taken in between. Here the port stays bound,
-//! without listening, by a socket that shares it (`SO_REUSEPORT`): the kernel gives it to nobody else, a listener that
-//! shares too can come and go, and while there is none a connection is refused.
+//! A port that is looked up, closed and handed to a child can be taken in between. Here the port
+//! stays bound, without listening, by a socket that shares it (`SO_REUSEPORT`): the kernel gives it
+//! to nobody else, a listener that shares too can come and go, and while there is none a connection
+//! is refused.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -24,13 +26,9 @@ impl Port {
     /// # Errors
     /// When the machine has none left.
     pub fn take() -> Result<Self> {
-        let keeper =
-            sharing_socket((Ipv4Addr::LOCALHOST, 0).into()).context("no free port on 127.0.0.1")?;
+        let keeper = sharing_socket((Ipv4Addr::LOCALHOST, 0).into()).context("no free port on 127.0.0.1")?;
         let address = keeper.local_addr().context("a socket without an address")?;
-        Ok(Self {
-            address,
-            _keeper: keeper,
-        })
+        Ok(Self { address, _keeper: keeper })
     }
 
     /// The address, `127.0.0.1:PORT`.
@@ -50,11 +48,8 @@ impl Port {
     /// # Errors
     /// When the kernel refuses.
     pub fn listen(&self) -> Result<TcpListener> {
-        let socket = sharing_socket(self.address)
-            .with_context(|| format!("cannot bind {}", self.address))?;
-        socket
-            .listen(1024)
-            .with_context(|| format!("cannot listen on {}", self.address))
+        let socket = sharing_socket(self.address).with_context(|| format!("cannot bind {}", self.address))?;
+        socket.listen(1024).with_context(|| format!("cannot listen on {}", self.address))
     }
 }
 
@@ -77,8 +72,7 @@ mod tests {
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
         for _ in 0..3 {
             let listener = port.listen().unwrap();
-            let (client, server) =
-                tokio::join!(TcpStream::connect(port.address()), listener.accept());
+            let (client, server) = tokio::join!(TcpStream::connect(port.address()), listener.accept());
             client.unwrap();
             server.unwrap();
             drop(listener);

@@ -1,10 +1,12 @@
 //! A child process that cannot outlive us.
 //!
-//! In: a program, its arguments and a folder for all that it leaves. Out: a running process whose output is in a log file there.
-//! Never leaves the process or its folder behind: not after a panic, not after Ctrl-C, not after `kill -9` of this process.
+//! In: a program, its arguments and a folder for all that it leaves. Out: a running process whose
+//! output is in a log file there. Never leaves the process or its folder behind: not after a panic,
+//! not after Ctrl-C, not after `kill -9` of this process.
 //!
-//! Between us and the child stands a shell that waits for the end of a pipe whose other end only we hold; the kernel closes it
-//! whatever happens to us. The shell is in a process group of its own, so that Ctrl-C in a terminal reaches us alone.
+//! Between us and the child stands a shell that waits for the end of a pipe whose other end only we
+//! hold; the kernel closes it whatever happens to us. The shell is in a process group of its own,
+//! so that Ctrl-C in a terminal reaches us alone.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -29,32 +31,21 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts `program`. `folder` must exist, is removed when we end or the value is dropped, and may be shared with other processes that
-    /// end together with this one. Standard output and error go to `folder/NAME.log`.
+    /// Starts `program`. `folder` must exist, is removed when we end or the value is dropped, and
+    /// may be shared with other processes that end together with this one. Standard output and
+    /// error go to `folder/NAME.log`.
     ///
     /// # Errors
     /// When the shell cannot be started or the log file cannot be made.
-    pub fn start<I, S>(
-        program: &Path,
-        arguments: I,
-        environment: &[(&str, &str)],
-        folder: &Path,
-    ) -> Result<Self>
+    pub fn start<I, S>(program: &Path, arguments: I, environment: &[(&str, &str)], folder: &Path) -> Result<Self>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let name = program
-            .file_name()
-            .unwrap_or(program.as_os_str())
-            .to_string_lossy()
-            .into_owned();
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let log = folder.join(format!("{name}.log"));
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let errors = output
-            .try_clone()
-            .with_context(|| format!("cannot write {}", log.display()))?;
+        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
         let shell = Command::new("/bin/sh")
             .args(["-c", SUPERVISE, "supervise"])
             .arg(folder)
@@ -67,12 +58,7 @@ impl Supervised {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start /bin/sh for {name}"))?;
-        Ok(Self {
-            name,
-            shell,
-            folder: folder.to_owned(),
-            log,
-        })
+        Ok(Self { name, shell, folder: folder.to_owned(), log })
     }
 
     /// The name of the program.
@@ -89,9 +75,7 @@ impl Supervised {
     /// The last lines that the process wrote.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        read_tail(&self.log).unwrap_or_else(|error| {
-            format!("(the log {} cannot be read: {error})", self.log.display())
-        })
+        read_tail(&self.log).unwrap_or_else(|error| format!("(the log {} cannot be read: {error})", self.log.display()))
     }
 }
 
@@ -131,31 +115,17 @@ mod tests {
     fn sleeper(folder: &Path) -> (Supervised, u32) {
         std::fs::create_dir_all(folder).unwrap();
         let script = "echo $$ > \"$0/pid\"; exec sleep 600";
-        let child = Supervised::start(
-            Path::new("/bin/sh"),
-            [OsStr::new("-c"), OsStr::new(script), folder.as_os_str()],
-            &[],
-            folder,
-        )
-        .unwrap();
+        let child =
+            Supervised::start(Path::new("/bin/sh"), [OsStr::new("-c"), OsStr::new(script), folder.as_os_str()], &[], folder)
+                .unwrap();
         let file = folder.join("pid");
-        wait_for("the child starts", || {
-            std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'))
-        });
-        let pid = std::fs::read_to_string(&file)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        wait_for("the child starts", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+        let pid = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         (child, pid)
     }
 
     fn runs(pid: u32) -> bool {
-        Command::new("/bin/sh")
-            .args(["-c", "kill -0 \"$0\" 2>/dev/null", &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
+        Command::new("/bin/sh").args(["-c", "kill -0 \"$0\" 2>/dev/null", &pid.to_string()]).status().unwrap().success()
     }
 
     #[test]
@@ -173,19 +143,11 @@ mod tests {
     #[test]
     fn an_end_is_noticed_and_its_log_kept() {
         let root = tempfile::tempdir().unwrap();
-        let mut child = Supervised::start(
-            Path::new("/bin/sh"),
-            ["-c", "seq 1 100; echo broken >&2; exit 3"],
-            &[],
-            root.path(),
-        )
-        .unwrap();
+        let mut child =
+            Supervised::start(Path::new("/bin/sh"), ["-c", "seq 1 100; echo broken >&2; exit 3"], &[], root.path()).unwrap();
         wait_for("the end is noticed", || child.has_ended());
         let tail = child.log_tail();
-        assert!(
-            tail.starts_with("82\n") && tail.ends_with("100\nbroken"),
-            "{tail}"
-        );
+        assert!(tail.starts_with("82\n") && tail.ends_with("100\nbroken"), "{tail}");
     }
 
     /// Run by `survives_no_kill` in a process of its own, which is then killed the hard way.
@@ -208,14 +170,8 @@ mod tests {
             .spawn()
             .unwrap();
         let file = folder.join("pid");
-        wait_for("the child starts", || {
-            std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'))
-        });
-        let pid: u32 = std::fs::read_to_string(&file)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        wait_for("the child starts", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+        let pid: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         assert!(runs(pid));
         victim.kill().unwrap();
         victim.wait().unwrap();

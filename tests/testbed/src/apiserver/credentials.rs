@@ -1,14 +1,16 @@
-//! What an API server and its clients prove themselves with: certificates, the key that signs tokens, the administrator's token.
+//! What an API server and its clients prove themselves with: certificates, the key that signs
+//! tokens, the administrator's token.
 //!
-//! In: a folder. Out: files in it, and arguments that name them. Never reused: each server has its own.
+//! In: a folder. Out: files in it, and arguments that name them. Never reused: each server has its
+//! own.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 use serde_json::json;
 
@@ -21,27 +23,19 @@ pub(super) struct Credentials {
 
 impl Credentials {
     pub(super) fn make(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let authority = authority()?;
         let server_key = KeyPair::generate()?;
         let server = server_parameters()?.signed_by(&server_key, &authority)?;
         let token_key = KeyPair::generate()?;
         let admin_token = random_token()?;
-        let this = Self {
-            folder: folder.to_owned(),
-            ca_pem: authority.pem(),
-            admin_token,
-        };
+        let this = Self { folder: folder.to_owned(), ca_pem: authority.pem(), admin_token };
         this.write("ca.crt", &this.ca_pem)?;
         this.write("server.crt", &server.pem())?;
         this.write("server.key", &server_key.serialize_pem())?;
         this.write("tokens.key", &token_key.serialize_pem())?;
         this.write("tokens.pub", &token_key.public_key_pem())?;
-        this.write(
-            "tokens.csv",
-            &format!("{},admin,admin,\"system:masters\"\n", this.admin_token),
-        )?;
+        this.write("tokens.csv", &format!("{},admin,admin,\"system:masters\"\n", this.admin_token))?;
         Ok(this)
     }
 
@@ -82,8 +76,7 @@ impl Credentials {
             "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "testbed"}}],
             "current-context": "testbed",
         });
-        std::fs::write(path, format!("{config:#}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))
+        std::fs::write(path, format!("{config:#}\n")).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn write(&self, name: &str, content: &str) -> Result<()> {
@@ -103,20 +96,11 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
     parameters.distinguished_name = named("testbed authority");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(CertifiedIssuer::self_signed(
-        parameters,
-        KeyPair::generate()?,
-    )?)
+    Ok(CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?)
 }
 
 fn server_parameters() -> Result<CertificateParams> {
-    let names = [
-        "127.0.0.1",
-        "localhost",
-        "kubernetes",
-        "kubernetes.default.svc",
-    ]
-    .map(String::from);
+    let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default.svc"].map(String::from);
     let mut parameters = CertificateParams::new(names)?;
     parameters.distinguished_name = named("testbed API server");
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];

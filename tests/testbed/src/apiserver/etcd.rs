@@ -1,6 +1,7 @@
 //! etcd's JSON gateway.
 //!
-//! In: keys and values. Out: the same, in etcd. Never more than 128 operations, or about a megabyte, in one transaction.
+//! In: keys and values. Out: the same, in etcd. Never more than 128 operations, or about a
+//! megabyte, in one transaction.
 
 use std::time::Duration;
 
@@ -26,9 +27,7 @@ pub(super) struct Stored {
 
 impl Etcd {
     pub(super) fn new(url: String) -> Result<Self> {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([])
@@ -43,34 +42,21 @@ impl Etcd {
     }
 
     pub(super) async fn is_healthy(&self) -> bool {
-        self.call("/v3/kv/range", &json!({"key": BASE64.encode("/")}))
-            .await
-            .is_ok()
+        self.call("/v3/kv/range", &json!({"key": BASE64.encode("/")})).await.is_ok()
     }
 
     /// Puts pairs in their order; each transaction is atomic, the whole is not.
-    pub(super) async fn put(
-        &self,
-        pairs: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<()> {
+    pub(super) async fn put(&self, pairs: impl IntoIterator<Item = (String, String)>) -> Result<()> {
         let operations = pairs.into_iter().map(|(key, value)| {
             let size = key.len() + value.len();
-            (
-                json!({"requestPut": {"key": BASE64.encode(key), "value": BASE64.encode(value)}}),
-                size,
-            )
+            (json!({"requestPut": {"key": BASE64.encode(key), "value": BASE64.encode(value)}}), size)
         });
         self.transactions(operations).await
     }
 
     /// Deletes keys in their order.
     pub(super) async fn delete(&self, keys: impl IntoIterator<Item = String>) -> Result<()> {
-        let operations = keys.into_iter().map(|key| {
-            (
-                json!({"requestDeleteRange": {"key": BASE64.encode(&key)}}),
-                key.len(),
-            )
-        });
+        let operations = keys.into_iter().map(|key| (json!({"requestDeleteRange": {"key": BASE64.encode(&key)}}), key.len()));
         self.transactions(operations).await
     }
 
@@ -79,24 +65,16 @@ impl Etcd {
         let mut end = prefix.as_bytes().to_vec();
         let last = end.last_mut().context("an empty prefix is everything")?;
         *last += 1;
-        self.call(
-            "/v3/kv/deleterange",
-            &json!({"key": BASE64.encode(prefix), "range_end": BASE64.encode(end)}),
-        )
-        .await?;
+        self.call("/v3/kv/deleterange", &json!({"key": BASE64.encode(prefix), "range_end": BASE64.encode(end)})).await?;
         Ok(())
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Stored>> {
-        let answer = self
-            .call("/v3/kv/range", &json!({"key": BASE64.encode(key)}))
-            .await?;
+        let answer = self.call("/v3/kv/range", &json!({"key": BASE64.encode(key)})).await?;
         let Some(pair) = answer.pointer("/kvs/0") else {
             return Ok(None);
         };
-        let value = BASE64
-            .decode(pair["value"].as_str().unwrap_or_default())
-            .context("etcd's value is not base64")?;
+        let value = BASE64.decode(pair["value"].as_str().unwrap_or_default()).context("etcd's value is not base64")?;
         let revision = pair["mod_revision"].as_str().unwrap_or_default().to_owned();
         Ok(Some(Stored { value, revision }))
     }
@@ -127,27 +105,15 @@ impl Etcd {
             bytes += size;
             batch.push(operation);
         }
-        if batch.is_empty() {
-            Ok(())
-        } else {
-            self.transaction(batch).await
-        }
+        if batch.is_empty() { Ok(()) } else { self.transaction(batch).await }
     }
 
     async fn transaction(&self, operations: Vec<Value>) -> Result<()> {
-        self.call("/v3/kv/txn", &json!({"success": operations}))
-            .await
-            .map(drop)
+        self.call("/v3/kv/txn", &json!({"success": operations})).await.map(drop)
     }
 
     async fn call(&self, path: &str, body: &Value) -> Result<Value> {
-        let answer = self
-            .client
-            .post(format!("{}{path}", self.url))
-            .json(body)
-            .send()
-            .await
-            .context("etcd does not answer")?;
+        let answer = self.client.post(format!("{}{path}", self.url)).json(body).send().await.context("etcd does not answer")?;
         let status = answer.status();
         let text = answer.text().await.context("etcd's answer was cut")?;
         if !status.is_success() {

@@ -80,45 +80,18 @@ mod tests {
     use super::*;
 
     fn resource(group: &str, version: &str, plural: &str) -> Resource {
-        Resource {
-            group: group.into(),
-            version: version.into(),
-            plural: plural.into(),
-            namespaced: true,
-        }
+        Resource { group: group.into(), version: version.into(), plural: plural.into(), namespaced: true }
     }
 
     #[test]
     fn keys_and_paths() {
         let services = resource("", "v1", "services");
-        assert_eq!(
-            services.key(Some("shop"), "cart"),
-            "/registry/services/specs/shop/cart"
-        );
-        assert_eq!(
-            services.path(Some("shop")),
-            "/api/v1/namespaces/shop/services"
-        );
-        assert_eq!(
-            resource("", "v1", "nodes").key(None, "n"),
-            "/registry/minions/n"
-        );
-        assert_eq!(
-            resource("networking.k8s.io", "v1", "ingressclasses").key(None, "gce"),
-            "/registry/ingressclasses/gce"
-        );
-        let neg = resource(
-            "networking.gke.io",
-            "v1beta1",
-            "servicenetworkendpointgroups",
-        );
-        assert_eq!(
-            neg.key(Some("a"), "b"),
-            "/registry/networking.gke.io/servicenetworkendpointgroups/a/b"
-        );
-        assert_eq!(
-            neg.path(None),
-            "/apis/networking.gke.io/v1beta1/servicenetworkendpointgroups"
-        );
+        assert_eq!(services.key(Some("shop"), "cart"), "/registry/services/specs/shop/cart");
+        assert_eq!(services.path(Some("shop")), "/api/v1/namespaces/shop/services");
+        assert_eq!(resource("", "v1", "nodes").key(None, "n"), "/registry/minions/n");
+        assert_eq!(resource("networking.k8s.io", "v1", "ingressclasses").key(None, "gce"), "/registry/ingressclasses/gce");
+        let neg = resource("networking.gke.io", "v1beta1", "servicenetworkendpointgroups");
+        assert_eq!(neg.key(Some("a"), "b"), "/registry/networking.gke.io/servicenetworkendpointgroups/a/b");
+        assert_eq!(neg.path(None), "/apis/networking.gke.io/v1beta1/servicenetworkendpointgroups");
     }
 }

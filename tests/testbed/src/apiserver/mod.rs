@@ -1,9 +1,11 @@
 //! A real Kubernetes API server with an etcd of its own.
 //!
-//! In: the two binaries. Out: an address, credentials, and ways to fill it. Never shares a port, a folder or a process with another
-//! instance, and leaves nothing behind when the value is dropped or this process dies.
+//! In: the two binaries. Out: an address, credentials, and ways to fill it. Never shares a port, a
+//! folder or a process with another instance, and leaves nothing behind when the value is dropped
+//! or this process dies.
 //!
-//! There is no controller manager: nothing collects garbage, finishes the deletion of a namespace or makes ServiceAccounts.
+//! There is no controller manager: nothing collects garbage, finishes the deletion of a namespace
+//! or makes ServiceAccounts.
 
 mod credentials;
 mod etcd;
@@ -25,7 +27,8 @@ use etcd::Etcd;
 pub use rest::Refused;
 use rest::Rest;
 
-/// The range of the ClusterIPs; the Services of a world outside of it are given a range of their own.
+/// The range of the ClusterIPs; the Services of a world outside of it are given a range of their
+/// own.
 const SERVICE_RANGE: &str = "10.8.0.0/20";
 const START_LIMIT: Duration = Duration::from_secs(120);
 const GKE_CRDS: [&str; 4] = [
@@ -38,7 +41,8 @@ const GKE_CRDS: [&str; 4] = [
 /// A running API server. Everything ends when it is dropped.
 #[derive(Debug)]
 pub struct ApiServer {
-    // The order is that of the ends: the API server before its store. Each removes the folder, the last one for good.
+    // The order is that of the ends: the API server before its store. Each removes the folder, the
+    // last one for good.
     server: Supervised,
     _store: Supervised,
     _ports: [Port; 3],
@@ -56,10 +60,7 @@ impl ApiServer {
     /// # Errors
     /// When one of them does not start; the message ends with the last lines of its log.
     pub async fn start(assets: &Assets) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("ingress-diagnosis-apiserver-")
-            .tempdir()
-            .context("no temporary folder")?;
+        let folder = tempfile::Builder::new().prefix("ingress-diagnosis-apiserver-").tempdir().context("no temporary folder")?;
         let ports = [Port::take()?, Port::take()?, Port::take()?];
         let [secure, client, peer] = &ports;
 
@@ -75,17 +76,7 @@ impl ApiServer {
 
         let admin_kubeconfig = folder.path().join("admin.kubeconfig");
         credentials.write_kubeconfig(&admin_kubeconfig, &url, credentials.admin_token())?;
-        Ok(Self {
-            server,
-            _store: store,
-            _ports: ports,
-            rest,
-            etcd,
-            credentials,
-            url,
-            admin_kubeconfig,
-            _folder: folder,
-        })
+        Ok(Self { server, _store: store, _ports: ports, rest, etcd, credentials, url, admin_kubeconfig, _folder: folder })
     }
 
     /// The address, `https://127.0.0.1:PORT`.
@@ -126,7 +117,8 @@ impl ApiServer {
         self.server.log_tail()
     }
 
-    /// Makes the API server know BackendConfig, FrontendConfig, ManagedCertificate and ServiceNetworkEndpointGroup, as GKE's does.
+    /// Makes the API server know BackendConfig, FrontendConfig, ManagedCertificate and
+    /// ServiceNetworkEndpointGroup, as GKE's does.
     ///
     /// # Errors
     /// When the API server refuses them or does not serve them in time.
@@ -139,10 +131,7 @@ impl ApiServer {
 }
 
 fn start_etcd(assets: &Assets, root: &Path, client: &Port, peer: &Port) -> Result<Supervised> {
-    let (client, peer) = (
-        format!("http://{}", client.address()),
-        format!("http://{}", peer.address()),
-    );
+    let (client, peer) = (format!("http://{}", client.address()), format!("http://{}", peer.address()));
     let mut data = OsString::from("--data-dir=");
     data.push(root.join("etcd"));
     let arguments = [
@@ -162,13 +151,7 @@ fn start_etcd(assets: &Assets, root: &Path, client: &Port, peer: &Port) -> Resul
     Supervised::start(&assets.etcd, arguments, &[], root)
 }
 
-fn start_server(
-    assets: &Assets,
-    root: &Path,
-    credentials: &Credentials,
-    port: &Port,
-    etcd: &str,
-) -> Result<Supervised> {
+fn start_server(assets: &Assets, root: &Path, credentials: &Credentials, port: &Port, etcd: &str) -> Result<Supervised> {
     let mut arguments: Vec<OsString> = [
         format!("--etcd-servers={etcd}"),
         format!("--secure-port={}", port.number()),
@@ -195,31 +178,17 @@ fn start_server(
     certificates.push(root.join("unused"));
     arguments.push(certificates);
     // A soft limit, for worlds of hundreds of thousands of pods.
-    Supervised::start(
-        &assets.kube_apiserver,
-        arguments,
-        &[("GOMEMLIMIT", "12GiB")],
-        root,
-    )
+    Supervised::start(&assets.kube_apiserver, arguments, &[("GOMEMLIMIT", "12GiB")], root)
 }
 
 async fn wait_until(process: &mut Supervised, ready: impl AsyncFn() -> bool) -> Result<()> {
     let start = Instant::now();
     while !ready().await {
         if process.has_ended() {
-            bail!(
-                "{} has ended before it was ready; its last words:\n{}",
-                process.name(),
-                process.log_tail()
-            );
+            bail!("{} has ended before it was ready; its last words:\n{}", process.name(), process.log_tail());
         }
         if start.elapsed() > START_LIMIT {
-            bail!(
-                "{} was not ready within {} s; its last words:\n{}",
-                process.name(),
-                START_LIMIT.as_secs(),
-                process.log_tail()
-            );
+            bail!("{} was not ready within {} s; its last words:\n{}", process.name(), START_LIMIT.as_secs(), process.log_tail());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -28,14 +28,7 @@ pub(super) struct Kind {
 }
 
 const fn everywhere(plural: &'static str, singular: &'static str) -> Kind {
-    Kind {
-        plural,
-        singular,
-        global: true,
-        regional: true,
-        zonal: false,
-        aggregated: true,
-    }
+    Kind { plural, singular, global: true, regional: true, zonal: false, aggregated: true }
 }
 
 const KINDS: [Kind; 12] = [
@@ -47,14 +40,7 @@ const KINDS: [Kind; 12] = [
     everywhere("targetHttpsProxies", "targetHttpsProxy"),
     everywhere("sslCertificates", "sslCertificate"),
     everywhere("addresses", "address"),
-    Kind {
-        plural: "firewalls",
-        singular: "firewall",
-        global: true,
-        regional: false,
-        zonal: false,
-        aggregated: false,
-    },
+    Kind { plural: "firewalls", singular: "firewall", global: true, regional: false, zonal: false, aggregated: false },
     Kind {
         plural: "networkEndpointGroups",
         singular: "networkEndpointGroup",
@@ -63,22 +49,8 @@ const KINDS: [Kind; 12] = [
         zonal: true,
         aggregated: true,
     },
-    Kind {
-        plural: "instanceGroups",
-        singular: "instanceGroup",
-        global: false,
-        regional: true,
-        zonal: true,
-        aggregated: true,
-    },
-    Kind {
-        plural: "subnetworks",
-        singular: "subnetwork",
-        global: false,
-        regional: true,
-        zonal: false,
-        aggregated: true,
-    },
+    Kind { plural: "instanceGroups", singular: "instanceGroup", global: false, regional: true, zonal: true, aggregated: true },
+    Kind { plural: "subnetworks", singular: "subnetwork", global: false, regional: true, zonal: false, aggregated: true },
 ];
 
 impl Kind {
@@ -100,20 +72,10 @@ impl Kind {
 /// What a path below `/compute/v1/` names.
 #[derive(Debug)]
 pub(super) enum Target<'a> {
-    Aggregated {
-        project: &'a str,
-        kind: &'static Kind,
-    },
-    Collection {
-        kind: &'static Kind,
-    },
-    Resource {
-        kind: &'static Kind,
-    },
-    Method {
-        kind: &'static Kind,
-        method: &'a str,
-    },
+    Aggregated { project: &'a str, kind: &'static Kind },
+    Collection { kind: &'static Kind },
+    Resource { kind: &'static Kind },
+    Method { kind: &'static Kind, method: &'a str },
 }
 
 impl<'a> Target<'a> {
@@ -124,10 +86,7 @@ impl<'a> Target<'a> {
             _ => return None,
         };
         if let ["aggregated", plural] = rest {
-            return Some(Self::Aggregated {
-                project,
-                kind: Kind::named(plural).filter(|kind| kind.aggregated)?,
-            });
+            return Some(Self::Aggregated { project, kind: Kind::named(plural).filter(|kind| kind.aggregated)? });
         }
         let (scope, rest) = match rest {
             ["global", rest @ ..] => ("global", rest),
@@ -155,13 +114,10 @@ pub(super) struct Page {
 const TOKEN: &str = "page-from-";
 
 impl Page {
-    /// The page that is asked for; the first one comes with an empty token, or with none. `cap` is the server's own limit.
+    /// The page that is asked for; the first one comes with an empty token, or with none. `cap` is
+    /// the server's own limit.
     pub(super) fn asked_for(asked: &Asked, cap: usize) -> Result<Self, String> {
-        let size = match asked
-            .query
-            .get("maxResults")
-            .map(|text| (text, text.parse::<usize>()))
-        {
+        let size = match asked.query.get("maxResults").map(|text| (text, text.parse::<usize>())) {
             None => 500,
             Some((_, Ok(size @ 0..=500))) => {
                 if size == 0 {
@@ -171,9 +127,7 @@ impl Page {
                 }
             }
             Some((text, _)) => {
-                return Err(format!(
-                    "Invalid value for field 'maxResults': '{text}'. Must be between 0 and 500."
-                ));
+                return Err(format!("Invalid value for field 'maxResults': '{text}'. Must be between 0 and 500."));
             }
         };
         let start = match asked.query.get("pageToken").map(String::as_str) {
@@ -183,20 +137,14 @@ impl Page {
                 .and_then(|start| start.parse().ok())
                 .ok_or_else(|| format!("Invalid value for field 'pageToken': '{token}'."))?,
         };
-        Ok(Self {
-            start,
-            size: size.min(cap.max(1)),
-        })
+        Ok(Self { start, size: size.min(cap.max(1)) })
     }
 
     /// Cuts the page out, and says how to ask for the next one.
     pub(super) fn cut<T>(&self, all: Vec<T>) -> (Vec<T>, Option<String>) {
         let end = self.start.saturating_add(self.size);
         let next = (end < all.len()).then(|| format!("{TOKEN}{end}"));
-        (
-            all.into_iter().skip(self.start).take(self.size).collect(),
-            next,
-        )
+        (all.into_iter().skip(self.start).take(self.size).collect(), next)
     }
 }
 
@@ -206,21 +154,10 @@ mod tests {
 
     #[test]
     fn paths_are_taken_apart() {
-        assert!(matches!(
-            Target::parse("projects/p/aggregated/urlMaps"),
-            Some(Target::Aggregated { project: "p", .. })
-        ));
-        assert!(matches!(
-            Target::parse("projects/p/global/firewalls"),
-            Some(Target::Collection { .. })
-        ));
-        assert!(matches!(
-            Target::parse("projects/p/zones/z/networkEndpointGroups/n"),
-            Some(Target::Resource { .. })
-        ));
-        let Some(Target::Method { kind, method }) =
-            Target::parse("projects/p/regions/r/backendServices/b/getHealth")
-        else {
+        assert!(matches!(Target::parse("projects/p/aggregated/urlMaps"), Some(Target::Aggregated { project: "p", .. })));
+        assert!(matches!(Target::parse("projects/p/global/firewalls"), Some(Target::Collection { .. })));
+        assert!(matches!(Target::parse("projects/p/zones/z/networkEndpointGroups/n"), Some(Target::Resource { .. })));
+        let Some(Target::Method { kind, method }) = Target::parse("projects/p/regions/r/backendServices/b/getHealth") else {
             panic!()
         };
         assert_eq!((kind.plural, method), ("backendServices", "getHealth"));
@@ -241,19 +178,12 @@ mod tests {
         let asked = |query: &[(&str, &str)]| Asked {
             method: "GET".into(),
             path: String::new(),
-            query: query
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+            query: query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             body: Value::Null,
         };
-        let (first, next) = Page::asked_for(&asked(&[("pageToken", ""), ("maxResults", "3")]), 2)
-            .unwrap()
-            .cut(vec![1, 2, 3]);
+        let (first, next) = Page::asked_for(&asked(&[("pageToken", ""), ("maxResults", "3")]), 2).unwrap().cut(vec![1, 2, 3]);
         assert_eq!(first, [1, 2]);
-        let (second, end) = Page::asked_for(&asked(&[("pageToken", &next.unwrap())]), 2)
-            .unwrap()
-            .cut(vec![1, 2, 3]);
+        let (second, end) = Page::asked_for(&asked(&[("pageToken", &next.unwrap())]), 2).unwrap().cut(vec![1, 2, 3]);
         assert_eq!((second, end), (vec![3], None));
         assert!(Page::asked_for(&asked(&[("pageToken", "x")]), 2).is_err());
         assert!(Page::asked_for(&asked(&[("maxResults", "501")]), 2).is_err());

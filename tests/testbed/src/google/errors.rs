@@ -14,37 +14,21 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn ok(body: Value) -> Self {
-        Self {
-            status: 200,
-            body,
-            retry_after: None,
-        }
+        Self { status: 200, body, retry_after: None }
     }
 
     /// Compute's own, older shape: `errors[].reason`, and no `status`.
     pub(super) fn compute_error(code: u16, reason: &str, message: &str) -> Self {
         let errors = json!([{"message": message, "domain": "global", "reason": reason}]);
-        Self {
-            status: code,
-            body: json!({"error": {"code": code, "message": message, "errors": errors}}),
-            retry_after: None,
-        }
+        Self { status: code, body: json!({"error": {"code": code, "message": message, "errors": errors}}), retry_after: None }
     }
 
     pub(super) fn not_found(path: &str) -> Self {
-        Self::compute_error(
-            404,
-            "notFound",
-            &format!("The resource '{path}' was not found"),
-        )
+        Self::compute_error(404, "notFound", &format!("The resource '{path}' was not found"))
     }
 
     pub(super) fn forbidden(permission: &str, resource: &str) -> Self {
-        Self::compute_error(
-            403,
-            "forbidden",
-            &format!("Required '{permission}' permission for '{resource}'"),
-        )
+        Self::compute_error(403, "forbidden", &format!("Required '{permission}' permission for '{resource}'"))
     }
 
     pub(super) fn invalid(message: &str) -> Self {
@@ -53,11 +37,7 @@ impl Answer {
 
     /// The newer shape, which the Container API uses throughout.
     pub(super) fn status_error(code: u16, status: &str, message: &str) -> Self {
-        Self {
-            status: code,
-            body: json!({"error": {"code": code, "message": message, "status": status}}),
-            retry_after: None,
-        }
+        Self { status: code, body: json!({"error": {"code": code, "message": message, "status": status}}), retry_after: None }
     }
 
     /// What Compute answers when its read quota is used up: a 403, not a 429.
@@ -83,25 +63,18 @@ impl Answer {
                 },
             }]);
         }
-        Self {
-            status: 403,
-            body: json!({"error": error}),
-            retry_after: None,
-        }
+        Self { status: 403, body: json!({"error": error}), retry_after: None }
     }
 
     pub(super) fn too_many_requests() -> Self {
         let mut answer = Self::status_error(429, "RESOURCE_EXHAUSTED", "Too many requests.");
-        answer.body["error"]["errors"] = json!([{"message": "Too many requests.", "domain": "usageLimits", "reason": "rateLimitExceeded"}]);
+        answer.body["error"]["errors"] =
+            json!([{"message": "Too many requests.", "domain": "usageLimits", "reason": "rateLimitExceeded"}]);
         answer.retry_after = Some(1);
         answer
     }
 
     pub(super) fn unavailable() -> Self {
-        Self::compute_error(
-            503,
-            "backendError",
-            "Internal error. Please try again or contact Google Support.",
-        )
+        Self::compute_error(503, "backendError", "Internal error. Please try again or contact Google Support.")
     }
 }

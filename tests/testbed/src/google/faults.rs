@@ -1,6 +1,7 @@
 //! Trouble on demand.
 //!
-//! In: what should go wrong, and where. Out: for a request, what goes wrong with it. Counts down what is limited.
+//! In: what should go wrong, and where. Out: for a request, what goes wrong with it. Counts down
+//! what is limited.
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +39,7 @@ impl Fault {
     /// A fault of every request whose path contains `path_contains`.
     #[must_use]
     pub fn new(path_contains: &str, kind: FaultKind) -> Self {
-        Self {
-            path_contains: path_contains.to_owned(),
-            method: None,
-            times: None,
-            kind,
-        }
+        Self { path_contains: path_contains.to_owned(), method: None, times: None, kind }
     }
 
     /// The same, a number of times.
@@ -54,19 +50,13 @@ impl Fault {
     }
 
     fn hits(&self, method: &str, path: &str) -> bool {
-        path.contains(&self.path_contains)
-            && self
-                .method
-                .as_deref()
-                .is_none_or(|of| of.eq_ignore_ascii_case(method))
+        path.contains(&self.path_contains) && self.method.as_deref().is_none_or(|of| of.eq_ignore_ascii_case(method))
     }
 }
 
 /// The fault that hits a request, used up by one.
 pub(super) fn take(faults: &mut Vec<Fault>, method: &str, path: &str) -> Option<FaultKind> {
-    let at = faults
-        .iter()
-        .position(|fault| fault.hits(method, path) && fault.times != Some(0))?;
+    let at = faults.iter().position(|fault| fault.hits(method, path) && fault.times != Some(0))?;
     let fault = &mut faults[at];
     let kind = fault.kind;
     if let Some(times) = &mut fault.times {
@@ -85,25 +75,13 @@ mod tests {
     #[test]
     fn faults_count_down_and_take_turns() {
         let mut faults = vec![
-            Fault {
-                method: Some("POST".into()),
-                ..Fault::new("/getHealth", FaultKind::Hang)
-            },
+            Fault { method: Some("POST".into()), ..Fault::new("/getHealth", FaultKind::Hang) },
             Fault::new("", FaultKind::Server5xx).times(2),
         ];
-        assert_eq!(
-            take(&mut faults, "post", "/x/getHealth"),
-            Some(FaultKind::Hang)
-        );
-        assert_eq!(
-            take(&mut faults, "GET", "/x/getHealth"),
-            Some(FaultKind::Server5xx)
-        );
+        assert_eq!(take(&mut faults, "post", "/x/getHealth"), Some(FaultKind::Hang));
+        assert_eq!(take(&mut faults, "GET", "/x/getHealth"), Some(FaultKind::Server5xx));
         assert_eq!(take(&mut faults, "GET", "/y"), Some(FaultKind::Server5xx));
         assert_eq!(take(&mut faults, "GET", "/y"), None);
-        assert_eq!(
-            take(&mut faults, "POST", "/x/getHealth"),
-            Some(FaultKind::Hang)
-        );
+        assert_eq!(take(&mut faults, "POST", "/x/getHealth"), Some(FaultKind::Hang));
     }
 }

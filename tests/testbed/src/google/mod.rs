@@ -1,7 +1,8 @@
 //! A stand-in for the Compute and Container APIs, on 127.0.0.1.
 //!
-//! In: a world. Out: an address that answers Google's SDK and plain REST as the real APIs did when the world was taken. Never evaluates
-//! credentials, never changes the world by itself, never answers a write.
+//! In: a world. Out: an address that answers Google's SDK and plain REST as the real APIs did when
+//! the world was taken. Never evaluates credentials, never changes the world by itself, never
+//! answers a write.
 
 mod aggregated;
 mod asked;
@@ -24,7 +25,7 @@ use axum::response::Response;
 use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 use crate::port::Port;
 use crate::world::World;
@@ -54,12 +55,12 @@ pub struct Request {
 pub struct Google {
     port: Port,
     state: Arc<Shared>,
-    task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
 struct Shared {
     inner: Mutex<Inner>,
+    ended: watch::Sender<bool>,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
 }
@@ -81,24 +82,20 @@ impl Google {
     pub async fn start(world: World) -> Result<Self> {
         let port = Port::take()?;
         let listener = port.listen()?;
-        let inner = Inner {
-            world,
-            page_cap: 500,
-            latency: Duration::ZERO,
-            faults: Vec::new(),
-            requests: Vec::new(),
-        };
+        let inner = Inner { world, page_cap: 500, latency: Duration::ZERO, faults: Vec::new(), requests: Vec::new() };
         let state = Arc::new(Shared {
             inner: Mutex::new(inner),
+            ended: watch::Sender::new(false),
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
         });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
-        let task = tokio::spawn(async move {
-            // It ends with the task alone.
-            axum::serve(listener, router).await.ok();
+        let ended = state.ended();
+        tokio::spawn(async move {
+            // Nothing can go wrong but accepting, which is tried again.
+            axum::serve(listener, router).with_graceful_shutdown(ended).await.ok();
         });
-        Ok(Self { port, state, task })
+        Ok(Self { port, state })
     }
 
     /// The address, `http://127.0.0.1:PORT`: the endpoint of both APIs.
@@ -146,9 +143,7 @@ impl Google {
     /// Forgets the requests, and how many were answered at once.
     pub fn clear_requests(&self) {
         self.state.inner().requests.clear();
-        self.state
-            .most_in_flight
-            .store(self.in_flight(), Ordering::SeqCst);
+        self.state.most_in_flight.store(self.in_flight(), Ordering::SeqCst);
     }
 
     /// How many requests are being answered.
@@ -166,13 +161,22 @@ impl Google {
 
 impl Drop for Google {
     fn drop(&mut self) {
-        self.task.abort();
+        self.state.ended.send_replace(true);
     }
 }
 
 impl Shared {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the stand-in was dropped.
+    fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.subscribe();
+        async move {
+            // An error means that everything is gone.
+            ended.wait_for(|ended| *ended).await.ok();
+        }
     }
 }
 
@@ -193,13 +197,7 @@ impl Drop for InFlight {
     }
 }
 
-async fn serve(
-    State(state): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn serve(State(state): State<Arc<Shared>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let _counted = InFlight::new(&state);
     let asked = Asked {
         method: method.to_string(),
@@ -211,18 +209,15 @@ async fn serve(
     tokio::time::sleep(latency).await;
     match fault {
         None => respond(answer, Bytes::from),
-        Some(FaultKind::Hang) => std::future::pending().await,
-        Some(FaultKind::Garbage) => respond(answer, |_| {
-            Bytes::from_static(b"<html>502 Bad Gateway</html>")
-        }),
+        Some(FaultKind::Hang) => {
+            state.ended().await;
+            respond(Answer::unavailable(), Bytes::from)
+        }
+        Some(FaultKind::Garbage) => respond(answer, |_| Bytes::from_static(b"<html>502 Bad Gateway</html>")),
         Some(FaultKind::CutBody) => cut(answer),
         Some(FaultKind::Status429) => respond(Answer::too_many_requests(), Bytes::from),
-        Some(FaultKind::RateLimitExceeded403) => {
-            respond(Answer::rate_limit_exceeded(true), Bytes::from)
-        }
-        Some(FaultKind::RateLimitExceeded403Legacy) => {
-            respond(Answer::rate_limit_exceeded(false), Bytes::from)
-        }
+        Some(FaultKind::RateLimitExceeded403) => respond(Answer::rate_limit_exceeded(true), Bytes::from),
+        Some(FaultKind::RateLimitExceeded403Legacy) => respond(Answer::rate_limit_exceeded(false), Bytes::from),
         Some(FaultKind::Server5xx) => respond(Answer::unavailable(), Bytes::from),
     }
 }
@@ -230,9 +225,7 @@ async fn serve(
 impl Shared {
     fn receive(&self, asked: &Asked, headers: &HeaderMap) -> (Option<FaultKind>, Duration, Answer) {
         let mut inner = self.inner();
-        let headers = headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        let headers = headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
         inner.requests.push(Request {
             method: asked.method.clone(),
             path: asked.path.clone(),
@@ -254,12 +247,8 @@ impl Shared {
 fn respond(answer: Answer, body: impl FnOnce(String) -> Bytes) -> Response {
     let retry_after = answer.retry_after;
     let mut response = Response::new(Body::from(body(answer.body.to_string())));
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        "content-type",
-        axum::http::HeaderValue::from_static("application/json; charset=UTF-8"),
-    );
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/json; charset=UTF-8"));
     if let Some(seconds) = retry_after {
         response.headers_mut().insert("retry-after", seconds.into());
     }
@@ -277,15 +266,12 @@ fn cut(answer: Answer) -> Response {
         Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
     }));
     let mut response = respond(answer, |_| Bytes::new());
-    response
-        .headers_mut()
-        .insert("content-length", length.into());
+    response.headers_mut().insert("content-length", length.into());
     *response.body_mut() = Body::from_stream(sent);
     response
 }
 
 fn decoded(query: &str) -> BTreeMap<String, String> {
     let url = reqwest::Url::parse(&format!("http://stand-in/?{query}"));
-    url.map(|url| url.query_pairs().into_owned().collect())
-        .unwrap_or_default()
+    url.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default()
 }

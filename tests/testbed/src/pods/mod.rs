@@ -1,7 +1,8 @@
 //! What pods answer to an HTTP probe, on 127.0.0.1.
 //!
-//! In: the recorded answers of `probes.yaml`. Out: one local port per probed address, and a table from the one to the other. Never answers
-//! a path for which nothing is recorded with anything but 404.
+//! In: the recorded answers of `probes.yaml`. Out: one local port per probed address, and a table
+//! from the one to the other. Never answers a path for which nothing is recorded with anything but
+//! 404.
 
 mod reply;
 mod serve;
@@ -65,22 +66,14 @@ impl Pods {
     /// # Errors
     /// When there is no free port, or an answer is neither a status nor a known error.
     pub async fn start(probes: &[Probe]) -> Result<Self> {
-        let pods = Self {
-            tls: Tls::self_signed()?,
-            log: Arc::default(),
-            listeners: Mutex::default(),
-        };
+        let pods = Self { tls: Tls::self_signed()?, log: Arc::default(), listeners: Mutex::default() };
         let mut behaviours: BTreeMap<String, Behaviour> = BTreeMap::new();
         for probe in probes {
-            let behaviour = behaviours
-                .entry(address(&probe.ip, probe.port))
-                .or_default();
+            let behaviour = behaviours.entry(address(&probe.ip, probe.port)).or_default();
             behaviour.scheme = Scheme::named(&probe.scheme);
-            behaviour
-                .answers
-                .push(Answer::recorded(probe).with_context(|| {
-                    format!("the probe of {} {}:{}", probe.pod, probe.ip, probe.port)
-                })?);
+            behaviour.answers.push(
+                Answer::recorded(probe).with_context(|| format!("the probe of {} {}:{}", probe.pod, probe.ip, probe.port))?,
+            );
         }
         for (address, behaviour) in behaviours {
             pods.behave(&address, behaviour)?;
@@ -91,55 +84,39 @@ impl Pods {
     /// Local addresses by `IP:PORT`: the setting `probe.connectTo`.
     #[must_use]
     pub fn connect_to(&self) -> BTreeMap<String, String> {
-        self.listeners()
-            .iter()
-            .map(|(address, listener)| (address.clone(), listener.port.address().to_string()))
-            .collect()
+        self.listeners().iter().map(|(address, listener)| (address.clone(), listener.port.address().to_string())).collect()
     }
 
-    /// The same, and for each of `addresses` (`IP:PORT`) that has no recorded answer a port that refuses, until [`Pods::set`].
+    /// The same, and for each of `addresses` (`IP:PORT`) that has no recorded answer a port that
+    /// refuses, until [`Pods::set`].
     ///
     /// # Errors
     /// When there is no free port.
-    pub fn connect_to_for<S: AsRef<str>>(
-        &self,
-        addresses: impl IntoIterator<Item = S>,
-    ) -> Result<BTreeMap<String, String>> {
+    pub fn connect_to_for<S: AsRef<str>>(&self, addresses: impl IntoIterator<Item = S>) -> Result<BTreeMap<String, String>> {
         for address in addresses {
             if !self.listeners().contains_key(address.as_ref()) {
                 self.behave(
                     address.as_ref(),
-                    Behaviour {
-                        scheme: Scheme::Http,
-                        answers: vec![Answer::to_all(Reply::ConnectionRefused)],
-                    },
+                    Behaviour { scheme: Scheme::Http, answers: vec![Answer::to_all(Reply::ConnectionRefused)] },
                 )?;
             }
         }
         Ok(self.connect_to())
     }
 
-    /// From now on the pod at this address gives `reply` to every request, whatever was recorded. The scheme stays.
+    /// From now on the pod at this address gives `reply` to every request, whatever was recorded.
+    /// The scheme stays.
     ///
     /// # Errors
     /// When there is no free port.
     pub fn set(&self, ip: &str, port: u16, reply: Reply) -> Result<()> {
         let address = address(ip, port);
-        let scheme = self
-            .listeners()
-            .get(&address)
-            .map(|listener| listener.behaviour().scheme)
-            .unwrap_or_default();
-        self.behave(
-            &address,
-            Behaviour {
-                scheme,
-                answers: vec![Answer::to_all(reply)],
-            },
-        )
+        let scheme = self.listeners().get(&address).map(|listener| listener.behaviour().scheme).unwrap_or_default();
+        self.behave(&address, Behaviour { scheme, answers: vec![Answer::to_all(reply)] })
     }
 
-    /// From now on the pod at this address gives `reply` to requests for `path`; other paths stay as they were.
+    /// From now on the pod at this address gives `reply` to requests for `path`; other paths stay
+    /// as they were.
     ///
     /// # Errors
     /// When there is no free port.
@@ -147,55 +124,36 @@ impl Pods {
         let address = address(ip, port);
         let before = self.listeners().get(&address).map(|listener| {
             let behaviour = listener.behaviour();
-            Behaviour {
-                scheme: behaviour.scheme,
-                answers: behaviour.answers.clone(),
-            }
+            Behaviour { scheme: behaviour.scheme, answers: behaviour.answers.clone() }
         });
         let mut behaviour = before.unwrap_or_default();
-        behaviour
-            .answers
-            .retain(|answer| answer.path.as_deref() != Some(path));
+        behaviour.answers.retain(|answer| answer.path.as_deref() != Some(path));
         behaviour.answers.insert(0, Answer::to_path(path, reply));
         self.behave(&address, behaviour)
     }
 
-    /// All requests, in the order in which they came. What did not become an HTTP request is not among them.
+    /// All requests, in the order in which they came. What did not become an HTTP request is not
+    /// among them.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Forgets the requests.
     pub fn clear_requests(&self) {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn listeners(&self) -> MutexGuard<'_, BTreeMap<String, Listener>> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes how an address behaves; its local port stays the same for good.
     fn behave(&self, address: &str, behaviour: Behaviour) -> Result<()> {
-        let refuses = behaviour
-            .answers
-            .first()
-            .is_some_and(|answer| answer.reply == Reply::ConnectionRefused);
+        let refuses = behaviour.answers.first().is_some_and(|answer| answer.reply == Reply::ConnectionRefused);
         let mut listeners = self.listeners();
         if !listeners.contains_key(address) {
-            let listener = Listener {
-                port: Port::take()?,
-                behaviour: Arc::default(),
-                task: None,
-            };
+            let listener = Listener { port: Port::take()?, behaviour: Arc::default(), task: None };
             listeners.insert(address.to_owned(), listener);
         }
         let Some(listener) = listeners.get_mut(address) else {
@@ -220,9 +178,7 @@ impl Pods {
 
 impl Listener {
     fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
-        self.behaviour
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.behaviour.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&mut self) {
@@ -239,9 +195,5 @@ impl Drop for Listener {
 }
 
 fn address(ip: &str, port: u16) -> String {
-    if ip.contains(':') {
-        format!("[{ip}]:{port}")
-    } else {
-        format!("{ip}:{port}")
-    }
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }

@@ -36,21 +36,13 @@ impl Reply {
     /// A status at once.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self::Status {
-            status,
-            location: None,
-            latency: Duration::ZERO,
-        }
+        Self::Status { status, location: None, latency: Duration::ZERO }
     }
 
     /// A redirect at once.
     #[must_use]
     pub fn redirect(status: u16, location: &str) -> Self {
-        Self::Status {
-            status,
-            location: Some(location.to_owned()),
-            latency: Duration::ZERO,
-        }
+        Self::Status { status, location: Some(location.to_owned()), latency: Duration::ZERO }
     }
 }
 
@@ -64,11 +56,7 @@ pub(super) enum Scheme {
 
 impl Scheme {
     pub(super) fn named(name: &str) -> Self {
-        if name.eq_ignore_ascii_case("https") {
-            Self::Https
-        } else {
-            Self::Http
-        }
+        if name.eq_ignore_ascii_case("https") { Self::Https } else { Self::Http }
     }
 }
 
@@ -84,30 +72,18 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn to_all(reply: Reply) -> Self {
-        Self {
-            path: None,
-            host: String::new(),
-            reply,
-        }
+        Self { path: None, host: String::new(), reply }
     }
 
     pub(super) fn to_path(path: &str, reply: Reply) -> Self {
-        Self {
-            path: Some(path.to_owned()),
-            host: String::new(),
-            reply,
-        }
+        Self { path: Some(path.to_owned()), host: String::new(), reply }
     }
 
     pub(super) fn recorded(probe: &Probe) -> Result<Self> {
         let reply = match (probe.status, probe.error.as_deref()) {
             (Some(status), None) => {
                 let latency = Duration::from_millis(probe.latency_ms.unwrap_or_default());
-                Reply::Status {
-                    status,
-                    location: probe.location.clone(),
-                    latency,
-                }
+                Reply::Status { status, location: probe.location.clone(), latency }
             }
             (None, Some("ConnectionRefused")) => Reply::ConnectionRefused,
             (None, Some("ConnectionReset")) => Reply::ConnectionReset,
@@ -118,25 +94,17 @@ impl Answer {
                 bail!("neither a status nor a known error: status {status:?}, error {error:?}")
             }
         };
-        Ok(Self {
-            path: Some(probe.path.clone()),
-            host: probe.host.clone(),
-            reply,
-        })
+        Ok(Self { path: Some(probe.path.clone()), host: probe.host.clone(), reply })
     }
 
     pub(super) fn fits(&self, path: &str, host: &str) -> bool {
-        self.path.as_deref().is_none_or(|of| of == path)
-            && (self.host.is_empty() || self.host.eq_ignore_ascii_case(host))
+        self.path.as_deref().is_none_or(|of| of == path) && (self.host.is_empty() || self.host.eq_ignore_ascii_case(host))
     }
 }
 
 /// The first reply that fits; 404 when none does.
 pub(super) fn choose(answers: &[Answer], path: &str, host: &str) -> Reply {
-    answers
-        .iter()
-        .find(|answer| answer.fits(path, host))
-        .map_or_else(|| Reply::status(404), |answer| answer.reply.clone())
+    answers.iter().find(|answer| answer.fits(path, host)).map_or_else(|| Reply::status(404), |answer| answer.reply.clone())
 }
 
 #[cfg(test)]
@@ -146,19 +114,9 @@ mod tests {
     #[test]
     fn the_first_that_fits_is_given() {
         let probe = |path: &str, host: &str, status| {
-            Answer::recorded(&Probe {
-                path: path.into(),
-                host: host.into(),
-                status: Some(status),
-                ..Probe::default()
-            })
-            .unwrap()
+            Answer::recorded(&Probe { path: path.into(), host: host.into(), status: Some(status), ..Probe::default() }).unwrap()
         };
-        let answers = [
-            probe("/", "shop.example", 200),
-            probe("/", "", 301),
-            probe("/healthz", "", 204),
-        ];
+        let answers = [probe("/", "shop.example", 200), probe("/", "", 301), probe("/healthz", "", 204)];
         let status = |path, host| match choose(&answers, path, host) {
             Reply::Status { status, .. } => status,
             other => panic!("{other:?}"),
@@ -167,12 +125,6 @@ mod tests {
         assert_eq!(status("/", "10.4.0.5"), 301);
         assert_eq!(status("/healthz", "x"), 204);
         assert_eq!(status("/other", "x"), 404);
-        assert!(
-            Answer::recorded(&Probe {
-                error: Some("Cosmic".into()),
-                ..Probe::default()
-            })
-            .is_err()
-        );
+        assert!(Answer::recorded(&Probe { error: Some("Cosmic".into()), ..Probe::default() }).is_err());
     }
 }

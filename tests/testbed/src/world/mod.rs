@@ -1,7 +1,7 @@
 //! A snapshot's folder as raw JSON.
 //!
-//! In: a folder. Out: values, exactly as recorded. Never interprets them: that is the product's part, and must not be done here in the
-//! same way, or a mistake in it would go unnoticed.
+//! In: a folder. Out: values, exactly as recorded. Never interprets them: that is the product's
+//! part, and must not be done here in the same way, or a mistake in it would go unnoticed.
 
 mod health;
 mod load;
@@ -137,14 +137,10 @@ impl World {
     /// When a file cannot be read or does not have the form it should have; the message names it.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let required = |name: &str| {
-            file(folder, name)?
-                .with_context(|| format!("{} is missing", folder.join(name).display()))
-        };
+        let required = |name: &str| file(folder, name)?.with_context(|| format!("{} is missing", folder.join(name).display()));
         Ok(Self {
             meta: yaml(&required("meta.yaml")?).with_context(|| in_file(folder, "meta.yaml"))?,
-            objects: objects(&required("kubernetes.yaml")?)
-                .with_context(|| in_file(folder, "kubernetes.yaml"))?,
+            objects: objects(&required("kubernetes.yaml")?).with_context(|| in_file(folder, "kubernetes.yaml"))?,
             compute: json(folder, "compute.json")?,
             cluster: json(folder, "cluster.json")?,
             probes: match file(folder, "probes.yaml")? {
@@ -156,35 +152,21 @@ impl World {
 
     /// The objects of a kind.
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.objects
-            .iter()
-            .filter(move |object| object["kind"] == kind)
+        self.objects.iter().filter(move |object| object["kind"] == kind)
     }
 
     /// The namespaces that have objects in this world, without those of the system.
     #[must_use]
     pub fn namespaces(&self) -> BTreeSet<String> {
-        let own = self
-            .of_kind("Namespace")
-            .map(|namespace| &namespace["metadata"]["name"]);
-        let of_objects = self
-            .objects
-            .iter()
-            .map(|object| &object["metadata"]["namespace"]);
-        own.chain(of_objects)
-            .filter_map(Value::as_str)
-            .filter(|name| !is_system(name))
-            .map(str::to_owned)
-            .collect()
+        let own = self.of_kind("Namespace").map(|namespace| &namespace["metadata"]["name"]);
+        let of_objects = self.objects.iter().map(|object| &object["metadata"]["namespace"]);
+        own.chain(of_objects).filter_map(Value::as_str).filter(|name| !is_system(name)).map(str::to_owned).collect()
     }
 }
 
 /// Namespaces that every cluster has, and that the API server itself makes.
 fn is_system(namespace: &str) -> bool {
-    matches!(
-        namespace,
-        "default" | "kube-system" | "kube-public" | "kube-node-lease"
-    )
+    matches!(namespace, "default" | "kube-system" | "kube-public" | "kube-node-lease")
 }
 
 /// All objects of a manifest: several documents, and `List`s taken apart.
@@ -195,9 +177,7 @@ pub fn objects(manifest: &str) -> Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(manifest, options())?;
     let mut objects = Vec::new();
     for mut document in documents {
-        let is_list = document["kind"]
-            .as_str()
-            .is_some_and(|kind| kind.ends_with("List"));
+        let is_list = document["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match document.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) if is_list => objects.extend(items),
             Some(items) => {
@@ -223,9 +203,7 @@ fn json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>> {
     let Some(text) = file(folder, name)? else {
         return Ok(None);
     };
-    serde_json::from_str(&text)
-        .map(Some)
-        .with_context(|| in_file(folder, name))
+    serde_json::from_str(&text).map(Some).with_context(|| in_file(folder, name))
 }
 
 fn file(folder: &Path, name: &str) -> Result<Option<String>> {
@@ -246,9 +224,7 @@ mod tests {
     use super::*;
 
     fn data(name: &str) -> std::path::PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data")
-            .join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
     }
 
     #[test]
@@ -259,31 +235,21 @@ mod tests {
         assert!(world.namespaces().contains("shop"));
         assert!(!world.namespaces().contains("kube-system"));
         let node = world.of_kind("Node").next().unwrap();
-        assert_eq!(
-            node["status"]["conditions"][0]["status"], "False",
-            "a quoted word stays a text"
-        );
+        assert_eq!(node["status"]["conditions"][0]["status"], "False", "a quoted word stays a text");
     }
 
     #[test]
     fn lists_are_taken_apart() {
-        let text = "apiVersion: v1\nkind: List\nitems:\n- {kind: A}\n- {kind: B}\n---\nkind: C\n---\n\n---\nkind: D\nitems: [x]\n";
-        let kinds: Vec<String> = objects(text)
-            .unwrap()
-            .iter()
-            .map(|object| object["kind"].as_str().unwrap().to_owned())
-            .collect();
+        let text =
+            "apiVersion: v1\nkind: List\nitems:\n- {kind: A}\n- {kind: B}\n---\nkind: C\n---\n\n---\nkind: D\nitems: [x]\n";
+        let kinds: Vec<String> =
+            objects(text).unwrap().iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect();
         assert_eq!(kinds, ["A", "B", "C", "D"]);
     }
 
     #[test]
     fn what_is_missing_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(
-            World::read(folder.path())
-                .unwrap_err()
-                .to_string()
-                .ends_with("meta.yaml is missing")
-        );
+        assert!(World::read(folder.path()).unwrap_err().to_string().ends_with("meta.yaml is missing"));
     }
 }

@@ -1,6 +1,7 @@
 //! Moves a world to the present.
 //!
-//! In: a world. Out: the same, every time moved by the same amount, so that every age stays. Never changes a text that only contains a time.
+//! In: a world. Out: the same, every time moved by the same amount, so that every age stays. Never
+//! changes a text that only contains a time.
 
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +10,8 @@ use serde_json::Value;
 use super::World;
 
 impl World {
-    /// Makes `takenAt` the present and moves every time of the Kubernetes objects and of the Compute resources by as much.
+    /// Makes `takenAt` the present and moves every time of the Kubernetes objects and of the
+    /// Compute resources by as much.
     ///
     /// Times keep their form: whole seconds or fractions, UTC or an offset.
     pub fn shift_to_now(&mut self) {
@@ -25,10 +27,7 @@ impl World {
             shift(object, distance);
         }
         if let Some(compute) = &mut self.compute {
-            compute
-                .resources
-                .values_mut()
-                .for_each(|resource| shift(resource, distance));
+            compute.resources.values_mut().for_each(|resource| shift(resource, distance));
         }
     }
 }
@@ -70,13 +69,7 @@ fn shifted(text: &str, distance: SignedDuration) -> Option<String> {
 fn parts(text: &str) -> Option<(usize, &str)> {
     const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let head = text.as_bytes().get(..FORM.len())?;
-    let fits = head.iter().zip(FORM).all(|(byte, form)| {
-        if *form == b'd' {
-            byte.is_ascii_digit()
-        } else {
-            byte == form
-        }
-    });
+    let fits = head.iter().zip(FORM).all(|(byte, form)| if *form == b'd' { byte.is_ascii_digit() } else { byte == form });
     if !fits {
         return None;
     }
@@ -119,26 +112,11 @@ mod tests {
 
     #[test]
     fn times_keep_their_form() {
-        assert_eq!(
-            moved("2026-11-05T23:59:59Z", 1).unwrap(),
-            "2026-11-06T00:00:00Z"
-        );
-        assert_eq!(
-            moved("2026-10-27T13:50:51.418223Z", -51).unwrap(),
-            "2026-10-27T13:50:00.418223Z"
-        );
-        assert_eq!(
-            moved("2026-10-27T13:50:51.000000Z", 9).unwrap(),
-            "2026-10-27T13:51:00.000000Z"
-        );
-        assert_eq!(
-            moved("2026-04-19T05:51:11.948-08:00", 86400).unwrap(),
-            "2026-04-20T05:51:11.948-08:00"
-        );
-        assert_eq!(
-            moved("2026-02-28T23:00:00+05:30", 7200).unwrap(),
-            "2026-03-01T01:00:00+05:30"
-        );
+        assert_eq!(moved("2026-11-05T23:59:59Z", 1).unwrap(), "2026-11-06T00:00:00Z");
+        assert_eq!(moved("2026-10-27T13:50:51.418223Z", -51).unwrap(), "2026-10-27T13:50:00.418223Z");
+        assert_eq!(moved("2026-10-27T13:50:51.000000Z", 9).unwrap(), "2026-10-27T13:51:00.000000Z");
+        assert_eq!(moved("2026-04-19T05:51:11.948-08:00", 86400).unwrap(), "2026-04-20T05:51:11.948-08:00");
+        assert_eq!(moved("2026-02-28T23:00:00+05:30", 7200).unwrap(), "2026-03-01T01:00:00+05:30");
     }
 
     #[test]
@@ -158,22 +136,15 @@ mod tests {
 
     #[test]
     fn every_age_stays() {
-        let mut world =
-            World::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shop")).unwrap();
+        let mut world = World::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/shop")).unwrap();
         let age = |world: &World| {
             let created: Timestamp =
-                world.of_kind("Ingress").next().unwrap()["metadata"]["creationTimestamp"]
-                    .as_str()
-                    .unwrap()
-                    .parse()
-                    .unwrap();
+                world.of_kind("Ingress").next().unwrap()["metadata"]["creationTimestamp"].as_str().unwrap().parse().unwrap();
             world.meta.taken_at.duration_since(created)
         };
         let before = age(&world);
         world.shift_to_now();
         assert_eq!(age(&world), before);
-        assert!(
-            Timestamp::now().duration_since(world.meta.taken_at) < SignedDuration::from_secs(5)
-        );
+        assert!(Timestamp::now().duration_since(world.meta.taken_at) < SignedDuration::from_secs(5));
     }
 }

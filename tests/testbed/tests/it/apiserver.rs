@@ -37,12 +37,7 @@ async fn assert_reads_back(server: &ApiServer, world: &World) {
         let read = server.read(object).await.unwrap();
         let what = format!("{} {}", object["kind"], object["metadata"]["name"]);
         assert_eq!(metadata(&read), metadata(object), "{what}");
-        for (name, field) in object
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(name, _)| *name != "metadata")
-        {
+        for (name, field) in object.as_object().unwrap().iter().filter(|(name, _)| *name != "metadata") {
             assert_contains(&read[name], field, &what);
         }
     }
@@ -51,15 +46,10 @@ async fn assert_reads_back(server: &ApiServer, world: &World) {
 /// Defaults may be added; what was recorded stays.
 fn assert_contains(read: &Value, recorded: &Value, what: &str) {
     match recorded {
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(name, field)| assert_contains(&read[name], field, what)),
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| assert_contains(&read[name], field, what)),
         Value::Array(items) => {
             assert_eq!(read.as_array().map_or(0, Vec::len), items.len(), "{what}");
-            items
-                .iter()
-                .enumerate()
-                .for_each(|(at, item)| assert_contains(&read[at], item, what));
+            items.iter().enumerate().for_each(|(at, item)| assert_contains(&read[at], item, what));
         }
         Value::Null => {}
         value => assert_eq!(read, value, "{what}"),
@@ -78,35 +68,14 @@ async fn worlds_come_back_as_they_were() {
             world.load(&server).await.unwrap();
             assert_reads_back(&server, &world).await;
             world.clear(&server).await.unwrap();
-            for object in world
-                .objects
-                .iter()
-                .filter(|object| object["kind"] != "Namespace")
-            {
-                let refused = server
-                    .read(object)
-                    .await
-                    .unwrap_err()
-                    .downcast::<Refused>()
-                    .unwrap();
+            for object in world.objects.iter().filter(|object| object["kind"] != "Namespace") {
+                let refused = server.read(object).await.unwrap_err().downcast::<Refused>().unwrap();
                 assert_eq!(refused.status, 404);
             }
         }
     }
-    assert_eq!(
-        server
-            .get("/api/v1/namespaces/shop")
-            .await
-            .unwrap_err()
-            .downcast::<Refused>()
-            .unwrap()
-            .status,
-        404
-    );
-    assert_eq!(
-        server.get("/api/v1/namespaces/kube-system").await.unwrap()["status"]["phase"],
-        "Active"
-    );
+    assert_eq!(server.get("/api/v1/namespaces/shop").await.unwrap_err().downcast::<Refused>().unwrap().status, 404);
+    assert_eq!(server.get("/api/v1/namespaces/kube-system").await.unwrap()["status"]["phase"], "Active");
 }
 
 /// Every snapshot below a folder of one's own.
@@ -115,10 +84,7 @@ async fn worlds_come_back_as_they_were() {
 async fn worlds_of_ones_own_come_back_as_they_were() {
     let server = with_gke_kinds().await;
     let folders = std::fs::read_dir(std::env::var_os("TESTBED_WORLDS").unwrap()).unwrap();
-    for folder in folders
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("meta.yaml").exists())
-    {
+    for folder in folders.map(|entry| entry.unwrap().path()).filter(|path| path.join("meta.yaml").exists()) {
         let mut world = World::read(&folder).unwrap();
         println!("{}: {} objects", folder.display(), world.objects.len());
         world.load(&server).await.unwrap();
@@ -128,10 +94,8 @@ async fn worlds_of_ones_own_come_back_as_they_were() {
         world.load(&server).await.unwrap();
         assert_reads_back(&server, &world).await;
         world.clear(&server).await.unwrap();
-        super::google::assert_answers(&world).await;
-        testbed::Pods::start(world.probes.as_deref().unwrap_or_default())
-            .await
-            .unwrap();
+        super::recorded::assert_answers(&world).await;
+        testbed::Pods::start(world.probes.as_deref().unwrap_or_default()).await.unwrap();
     }
 }
 
@@ -143,20 +107,13 @@ async fn nobody_repairs_what_was_loaded() {
         let world = world(name);
         world.load(&server).await.unwrap();
         for event in world.of_kind("Event") {
-            *recorded
-                .entry(event["metadata"]["namespace"].to_string())
-                .or_insert(0) += 1;
+            *recorded.entry(event["metadata"]["namespace"].to_string()).or_insert(0) += 1;
         }
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut present = BTreeMap::new();
-    for event in server.get("/api/v1/events").await.unwrap()["items"]
-        .as_array()
-        .unwrap()
-    {
-        *present
-            .entry(event["metadata"]["namespace"].to_string())
-            .or_insert(0) += 1;
+    for event in server.get("/api/v1/events").await.unwrap()["items"].as_array().unwrap() {
+        *present.entry(event["metadata"]["namespace"].to_string()).or_insert(0) += 1;
     }
     assert_eq!(present, recorded);
     // The API server gives neither an address nor a node port of a loaded Service to a new one.
@@ -165,14 +122,7 @@ async fn nobody_repairs_what_was_loaded() {
         json!({"clusterIP": "10.8.0.77", "ports": [{"port": 80}]}),
         json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 31234}]}),
     ] {
-        let refused = server
-            .request(
-                "POST",
-                "/api/v1/namespaces/default/services",
-                Some(&service(spec)),
-            )
-            .await
-            .unwrap_err();
+        let refused = server.request("POST", "/api/v1/namespaces/default/services", Some(&service(spec))).await.unwrap_err();
         assert_eq!(refused.downcast::<Refused>().unwrap().status, 422);
     }
 }
@@ -180,14 +130,10 @@ async fn nobody_repairs_what_was_loaded() {
 #[tokio::test]
 async fn a_service_account_may_what_its_roles_say() {
     let server = started().await;
-    let token = server
-        .service_account_token("watchers", "reader")
-        .await
-        .unwrap();
+    let token = server.service_account_token("watchers", "reader").await.unwrap();
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();
     server.write_kubeconfig(kubeconfig.path(), &token).unwrap();
-    let config: Value =
-        serde_json::from_str(&std::fs::read_to_string(kubeconfig.path()).unwrap()).unwrap();
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(kubeconfig.path()).unwrap()).unwrap();
     assert_eq!(config["clusters"][0]["cluster"]["server"], server.url());
 
     let client = reqwest::Client::builder()
@@ -195,16 +141,8 @@ async fn a_service_account_may_what_its_roles_say() {
         .tls_certs_only([reqwest::Certificate::from_pem(server.ca_pem().as_bytes()).unwrap()])
         .build()
         .unwrap();
-    let list = async || {
-        client
-            .get(format!("{}/api/v1/pods", server.url()))
-            .bearer_auth(&token)
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
-    };
+    let list =
+        async || client.get(format!("{}/api/v1/pods", server.url())).bearer_auth(&token).send().await.unwrap().status().as_u16();
     assert_eq!(list().await, 403);
     server
         .apply_yaml(
@@ -218,10 +156,7 @@ async fn a_service_account_may_what_its_roles_say() {
         .unwrap();
     let start = Instant::now();
     while list().await != 200 {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "the role is not seen"
-        );
+        assert!(start.elapsed() < Duration::from_secs(10), "the role is not seen");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -233,45 +168,20 @@ async fn a_new_kind_takes_writes_at_once() {
         "apiVersion": "cloud.google.com/v1", "kind": "BackendConfig", "metadata": {"namespace": "default", "name": "web"},
         "spec": {"timeoutSec": 40},
     });
-    server
-        .request(
-            "POST",
-            "/apis/cloud.google.com/v1/namespaces/default/backendconfigs",
-            Some(&config),
-        )
-        .await
-        .unwrap();
-    let patched = server
-        .patch(
-            &server.path_of(&config).await.unwrap(),
-            &json!({"spec": {"timeoutSec": 50}}),
-        )
-        .await
-        .unwrap();
+    server.request("POST", "/apis/cloud.google.com/v1/namespaces/default/backendconfigs", Some(&config)).await.unwrap();
+    let patched = server.patch(&server.path_of(&config).await.unwrap(), &json!({"spec": {"timeoutSec": 50}})).await.unwrap();
     assert_eq!(patched["spec"]["timeoutSec"], 50);
     // No status sub-resource, so a status is a field like any other, and there is no such path.
-    let refused = server
-        .patch(
-            &format!("{}/status", server.path_of(&config).await.unwrap()),
-            &json!({"status": {}}),
-        )
-        .await
-        .unwrap_err();
+    let refused =
+        server.patch(&format!("{}/status", server.path_of(&config).await.unwrap()), &json!({"status": {}})).await.unwrap_err();
     assert_eq!(refused.downcast::<Refused>().unwrap().status, 404);
 }
 
 #[tokio::test]
 async fn an_unknown_kind_is_named() {
     let server = started().await;
-    let error = world("corners")
-        .load(&server)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("does not know cloud.google.com/v1 BackendConfig"),
-        "{error}"
-    );
+    let error = world("corners").load(&server).await.unwrap_err().to_string();
+    assert!(error.contains("does not know cloud.google.com/v1 BackendConfig"), "{error}");
 }
 
 #[tokio::test]
@@ -281,25 +191,14 @@ async fn what_was_alive_stays_alive() {
     world.shift_to_now();
     world.load(&server).await.unwrap();
     let renewed = async |name: &str| {
-        let lease = server
-            .get(&format!(
-                "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{name}"
-            ))
-            .await
-            .unwrap();
+        let lease = server.get(&format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{name}")).await.unwrap();
         lease["spec"]["renewTime"].as_str().unwrap().to_owned()
     };
-    let (fresh, stale) = (
-        renewed("ingress-gce-lock").await,
-        renewed("stale-lock").await,
-    );
+    let (fresh, stale) = (renewed("ingress-gce-lock").await, renewed("stale-lock").await);
     let alive = world.keep_alive(&server);
     let start = Instant::now();
     while renewed("ingress-gce-lock").await == fresh {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "the Lease is not renewed"
-        );
+        assert!(start.elapsed() < Duration::from_secs(10), "the Lease is not renewed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(renewed("stale-lock").await, stale);
@@ -313,10 +212,7 @@ async fn several_at_once_end_with_their_values() {
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_ne!(first.url(), second.url());
     assert_ne!(first.admin_token(), second.admin_token());
-    let (folder, url) = (
-        first.admin_kubeconfig().parent().unwrap().to_owned(),
-        first.url().to_owned(),
-    );
+    let (folder, url) = (first.admin_kubeconfig().parent().unwrap().to_owned(), first.url().to_owned());
     assert!(is_open(&url));
     drop(first);
     assert!(!is_open(&url));
@@ -328,22 +224,11 @@ async fn several_at_once_end_with_their_values() {
 async fn a_server_that_dies_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("kube-apiserver");
-    std::fs::write(
-        &broken,
-        "#!/bin/sh\necho 'unknown flag: --so-it-goes' >&2\nexit 1\n",
-    )
-    .unwrap();
+    std::fs::write(&broken, "#!/bin/sh\necho 'unknown flag: --so-it-goes' >&2\nexit 1\n").unwrap();
     std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let assets = Assets {
-        kube_apiserver: broken,
-        ..Assets::locate().unwrap()
-    };
+    let assets = Assets { kube_apiserver: broken, ..Assets::locate().unwrap() };
     let error = ApiServer::start(&assets).await.unwrap_err().to_string();
-    assert!(
-        error.contains("kube-apiserver has ended before it was ready")
-            && error.contains("--so-it-goes"),
-        "{error}"
-    );
+    assert!(error.contains("kube-apiserver has ended before it was ready") && error.contains("--so-it-goes"), "{error}");
 }
 
 /// Run by `kill_9_leaves_nothing` in a process of its own.
@@ -352,11 +237,7 @@ async fn a_server_that_dies_is_quoted() {
 async fn victim() {
     let server = started().await;
     let note = std::env::var_os("TESTBED_VICTIM").unwrap();
-    let text = format!(
-        "{}\n{}\n",
-        server.url(),
-        server.admin_kubeconfig().display()
-    );
+    let text = format!("{}\n{}\n", server.url(), server.admin_kubeconfig().display());
     let half = Path::new(&note).with_extension("half");
     std::fs::write(&half, text).unwrap();
     std::fs::rename(&half, &note).unwrap();
