@@ -192,6 +192,7 @@ impl Slim for model::Address {
             users: texts(self.users),
             purpose: name!(self.purpose),
             address_type: name!(self.address_type),
+            creation_timestamp: time(self.creation_timestamp),
         }
     }
 }
@@ -214,6 +215,7 @@ impl Slim for model::SslCertificate {
                     .collect(),
             }),
             expire_time: time(self.expire_time),
+            creation_timestamp: time(self.creation_timestamp),
         }
     }
 }
