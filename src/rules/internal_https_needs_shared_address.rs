@@ -52,3 +52,26 @@ fn check(topology: &Topology<'_>) -> Answer {
     );
     Ok(Some(finding.fix(reserve).fix(annotate(namespace, "ingress", name, keys::REGIONAL_STATIC_IP, &address))))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{World, codes};
+    use super::*;
+
+    #[test]
+    fn https_alone_and_a_reserved_address_are_fine() {
+        let mut world = World::recorded("internal-https-without-address");
+        world.annotate("Ingress", "reports", "builder", keys::ALLOW_HTTP, "false");
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["NoAddress"]);
+        let mut world = World::recorded("internal-https-without-address");
+        world.annotate("Ingress", "reports", "builder", keys::REGIONAL_STATIC_IP, "vip");
+        let path = "projects/acme-prod/regions/us-central1/addresses/vip";
+        *world.resource(path) =
+            json!({"name": "vip", "address": "10.128.0.99", "addressType": "INTERNAL", "purpose": "SHARED_LOADBALANCER_VIP"});
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["NoAddress"]);
+        world.resource(path)["purpose"] = json!("GCE_ENDPOINT");
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["StaticAddressUnusable", "NoAddress"]);
+    }
+}

@@ -55,3 +55,42 @@ fn served_at_the_same_address(topology: &Topology<'_>) -> bool {
     let mut rules = topology.snapshot.compute.seen_in_scope(&scope);
     rules.any(|(_, rule)| frontend::listens_on(rule, Protocol::Https.port()) && &*rule.ip_address == address)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{World, codes};
+    use super::*;
+
+    #[test]
+    fn somebody_else_answers_https_at_the_address() {
+        let mut world = World::recorded("redirect-without-tls");
+        let address = world.object("Ingress", "shop", "cart")["status"]["loadBalancer"]["ingress"][0]["ip"].clone();
+        *world.resource("projects/acme-prod/global/forwardingRules/by-hand") =
+            json!({"name": "by-hand", "IPAddress": address, "portRange": "443"});
+        assert_eq!(codes(&world.ingress("shop", "cart")), ("Healthy", vec![]));
+    }
+
+    #[test]
+    fn a_certificate_of_any_kind_or_no_http_is_another_story() {
+        for key in [keys::PRE_SHARED_CERT, keys::MANAGED_CERTIFICATES] {
+            let mut world = World::recorded("redirect-without-tls");
+            world.annotate("Ingress", "shop", "cart", key, "cert");
+            assert_eq!(codes(&world.ingress("shop", "cart")).1, ["CertificateNotFound"]);
+        }
+        let mut world = World::recorded("redirect-without-tls");
+        world.annotate("Ingress", "shop", "cart", keys::ALLOW_HTTP, "false");
+        assert_eq!(codes(&world.ingress("shop", "cart")).1, ["HttpAndHttpsDisabled"]);
+    }
+
+    #[test]
+    fn a_config_that_is_not_read_accuses_nobody() {
+        let mut world = World::recorded("redirect-without-tls");
+        world.remove("FrontendConfig", "shop", "to-https");
+        world.refuse("kubernetes", "frontendconfigs.networking.gke.io");
+        let diagnosis = world.ingress("shop", "cart");
+        assert_eq!(codes(&diagnosis), ("Healthy", vec![]));
+        assert!(diagnosis.inconclusive.iter().any(|one| one.code == "RedirectWithoutTls"));
+    }
+}

@@ -240,3 +240,103 @@ fn reserve(topology: &Topology<'_>, finding: Finding, name: &str, frontend: &Fro
         None => finding,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{World, codes};
+    use super::super::{Confidence, Severity};
+    use super::*;
+
+    const ADDRESS: &str = "projects/acme-prod/global/addresses/grafana-ip";
+
+    fn claimed_twice() -> World {
+        World::recorded("static-address-claimed-twice")
+    }
+
+    /// HTTP at the address belongs to one Ingress, HTTPS to another: a pattern from before redirects could be configured.
+    #[test]
+    fn one_address_serves_two_ingresses_on_two_ports() {
+        let mut world = claimed_twice();
+        world.unprogram("grafana", "grafana");
+        world.annotate("Ingress", "grafana", "grafana", keys::ALLOW_HTTP, "false");
+        world.object("Ingress", "grafana", "grafana")["spec"]["tls"] = json!([{"secretName": "tls"}]);
+        let address = world.resource(ADDRESS)["address"].clone();
+        world.object("Ingress", "grafana", "grafana")["status"] = json!({"loadBalancer": {"ingress": [{"ip": address.clone()}]}});
+        *world.resource("projects/acme-prod/global/forwardingRules/k8s2-fs-mine") = json!({
+            "name": "k8s2-fs-mine", "IPAddress": address, "portRange": "443-443", "description": r#"{"kubernetes.io/ingress-name": "grafana/grafana"}"#,
+        });
+        assert_eq!(codes(&world.ingress("grafana", "grafana")), ("Healthy", vec![]));
+        // Before its rule is there: nobody is in its way.
+        world.remove_resources("k8s2-fs-mine");
+        assert!(!codes(&world.ingress("grafana", "grafana")).1.contains(&"StaticAddressUnusable"));
+    }
+
+    #[test]
+    fn an_address_that_is_not_read_accuses_nobody_by_itself() {
+        let mut world = claimed_twice();
+        world.unprogram("grafana", "grafana");
+        world.remove_resources("/addresses/");
+        world.compute["errors"]["projects/acme-prod/global/addresses"] = json!({"code": 403, "reason": "forbidden"});
+        world.annotate("Ingress", "mobile", "gateway", keys::GLOBAL_STATIC_IP, "another");
+        let diagnosis = world.ingress("grafana", "grafana");
+        assert_eq!(codes(&diagnosis).1, ["NoAddress"]);
+        assert!(diagnosis.inconclusive.iter().any(|one| one.code == "StaticAddressUnusable"));
+        // Another Ingress that names it has got an address.
+        world.annotate("Ingress", "mobile", "gateway", keys::GLOBAL_STATIC_IP, "grafana-ip");
+        let diagnosis = world.ingress("grafana", "grafana");
+        assert_eq!(
+            (diagnosis.root_cause, diagnosis.findings[0].found.finding.confidence),
+            (Some("StaticAddressUnusable"), Confidence::Likely)
+        );
+    }
+
+    #[test]
+    fn without_compute_the_controller_is_believed() {
+        let mut world = World::recorded("static-address-missing");
+        world.without_google();
+        let diagnosis = world.ingress("grafana", "grafana");
+        assert_eq!(codes(&diagnosis), ("Broken", vec!["StaticAddressUnusable", "NoAddress"]));
+        assert_eq!(diagnosis.findings[0].found.finding.confidence, Confidence::Certain);
+        // A name that the Ingress no longer has is an old story.
+        world.annotate("Ingress", "grafana", "grafana", keys::GLOBAL_STATIC_IP, "other-ip");
+        assert_eq!(codes(&world.ingress("grafana", "grafana")).1, ["NoAddress"]);
+    }
+
+    #[test]
+    fn the_class_decides_where_the_name_is_looked_up() {
+        let mut world = World::recorded("static-address-missing");
+        let regional = "projects/acme-prod/regions/us-central1/addresses/grafana-ip";
+        *world.resource(regional) = json!({"name": "grafana-ip", "address": "10.1.2.3", "addressType": "INTERNAL"});
+        let message = world.ingress("grafana", "grafana").findings[0].found.finding.message.clone();
+        assert!(message.contains("region us-central1") && message.contains("global"), "{message}");
+        // The key does not: a regional key on an external Ingress names a global address.
+        let mut world = World::recorded("static-address-claimed-twice");
+        let name = json!("grafana-ip");
+        world.annotate("Ingress", "mobile", "gateway", keys::GLOBAL_STATIC_IP, json!(null));
+        world.object("Ingress", "mobile", "gateway")["metadata"]["annotations"][keys::REGIONAL_STATIC_IP] = name;
+        let annotations = world.object("Ingress", "mobile", "gateway")["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.remove(keys::GLOBAL_STATIC_IP);
+        assert_eq!(codes(&world.ingress("mobile", "gateway")), ("Healthy", vec![]));
+    }
+
+    #[test]
+    fn kinds_and_keys_that_do_not_fit() {
+        let mut world = claimed_twice();
+        world.resource(ADDRESS)["addressType"] = json!("INTERNAL");
+        assert_eq!(world.ingress("mobile", "gateway").root_cause, Some("StaticAddressUnusable"));
+        let mut world = claimed_twice();
+        world.annotate("Ingress", "mobile", "gateway", keys::REGIONAL_STATIC_IP, "other");
+        let diagnosis = world.ingress("mobile", "gateway");
+        assert_eq!((diagnosis.verdict.as_str(), diagnosis.root_cause), ("Degraded", Some("StaticAddressUnusable")));
+        assert_eq!(diagnosis.findings[0].found.severity(), Severity::Error);
+    }
+
+    #[test]
+    fn an_address_of_its_own_rules_is_fine_whatever_was_said_before() {
+        let mut world = claimed_twice();
+        world.warn("Ingress", "mobile", "gateway", "Sync", "Error syncing to GCP: googleapi: Error 409: IP_IN_USE_BY_ANOTHER_RESOURCE - IP '1.2.3.4' is already being used by another resource.");
+        assert!(codes(&world.ingress("mobile", "gateway")).1.is_empty());
+    }
+}

@@ -33,7 +33,9 @@ impl World {
             let path = folder.join(file);
             folder::yaml_documents(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
         };
-        let json = |file: &str| std::fs::read_to_string(folder.join(file)).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+        let json = |file: &str| {
+            std::fs::read_to_string(folder.join(file)).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
+        };
         let (objects, meta) = (yaml("kubernetes.yaml"), yaml("meta.yaml").remove(0));
         Self { objects, meta, compute: json("compute.json"), cluster: json("cluster.json"), folder: folder.clone() }
     }
@@ -99,6 +101,15 @@ impl World {
     /// Takes out the Compute resources whose path contains this.
     pub fn remove_resources(&mut self, part: &str) {
         self.compute["resources"].as_object_mut().unwrap().retain(|path, _| !path.contains(part));
+    }
+
+    /// A kind was refused: `kubernetes`, `compute` or `container`, and the word for it.
+    pub fn refuse(&mut self, source: &str, resource: &str) {
+        let entry = json!({"source": source, "resource": resource, "reason": "Forbidden", "message": "no"});
+        match self.meta["unreadable"].as_array_mut() {
+            Some(unreadable) => unreadable.push(entry),
+            None => self.meta["unreadable"] = json!([entry]),
+        }
     }
 
     /// Nothing was read from Compute and the Container API.
