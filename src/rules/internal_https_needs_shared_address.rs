@@ -1,6 +1,6 @@
 //! InternalHttpsNeedsSharedAddress: an internal Ingress wants HTTP and HTTPS, and has no address that both may share.
 
-use super::text::{annotate, project_flag, quote};
+use super::text::{annotate, reserve_address};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
 use crate::topology::annotations::keys;
 use crate::topology::{Class, Topology};
@@ -40,16 +40,9 @@ fn check(topology: &Topology<'_>) -> Answer {
     let finding = finding.fix("switch HTTP off, or reserve a regional internal address of purpose SHARED_LOADBALANCER_VIP and name it in the Ingress").fix(
         annotate(namespace, "ingress", name, keys::ALLOW_HTTP, "false"),
     );
-    // Without the subnetwork the command would be half of one.
-    let Some(subnetwork) = topology.subnetwork() else { return Ok(Some(finding)) };
     let address = format!("{namespace}-{name}-vip");
-    let reserve = format!(
-        "gcloud compute addresses create {} --region={} --subnet={} --purpose=SHARED_LOADBALANCER_VIP{}",
-        quote(&address),
-        quote(topology.region()),
-        quote(subnetwork),
-        project_flag(topology)
-    );
+    // Without the subnetwork the command would be half of one.
+    let Some(reserve) = reserve_address(topology, &address, true) else { return Ok(Some(finding)) };
     Ok(Some(finding.fix(reserve).fix(annotate(namespace, "ingress", name, keys::REGIONAL_STATIC_IP, &address))))
 }
 

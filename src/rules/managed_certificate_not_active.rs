@@ -220,8 +220,8 @@ mod tests {
     #[test]
     fn a_certificate_that_no_ingress_names_is_nobody_s_business() {
         let mut world = world(4000, "Provisioning", "FailedNotVisible");
-        let annotations = world.object("Ingress", "brand", "landing")["metadata"]["annotations"].as_object_mut().unwrap();
-        annotations.retain(|key, _| key != keys::MANAGED_CERTIFICATES && key != keys::PRE_SHARED_CERT);
+        world.annotate("Ingress", "brand", "landing", keys::MANAGED_CERTIFICATES, json!(null));
+        world.annotate("Ingress", "brand", "landing", keys::PRE_SHARED_CERT, json!(null));
         assert_eq!(found(&world), None);
     }
 

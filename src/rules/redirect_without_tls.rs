@@ -3,8 +3,8 @@
 use super::text::{patch, quote};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
 use crate::topology::annotations::keys;
-use crate::topology::frontend::redirect_enabled;
-use crate::topology::{Class, Protocol, Topology, frontend};
+use crate::topology::frontend::{listens_on, may_redirect, redirect_enabled};
+use crate::topology::{Protocol, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -20,9 +20,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>) -> Answer {
-    // The controller refuses a redirect on an internal load balancer, so nothing is redirected there.
-    let Some(frontend) = topology.frontend().filter(|_| topology.class() != Some(Class::Internal)) else { return Ok(None) };
-    if !frontend.http || !frontend.without_certificate() || served_at_the_same_address(topology) {
+    let Some(frontend) = topology.frontend() else { return Ok(None) };
+    let possible = topology.ingress().zip(topology.class()).is_some_and(|(ingress, class)| may_redirect(ingress, class));
+    if !possible || !frontend.http || !frontend.without_certificate() || served_at_the_same_address(topology) {
         return Ok(None);
     }
     let Some((config, observed)) = topology.frontend_config() else { return Ok(None) };
@@ -53,7 +53,7 @@ fn served_at_the_same_address(topology: &Topology<'_>) -> bool {
     let Some(address) = topology.ingress().and_then(|ingress| ingress.address()) else { return false };
     let scope = format!("{}/", topology.scope());
     let mut rules = topology.snapshot.compute.seen_in_scope(&scope);
-    rules.any(|(_, rule)| frontend::listens_on(rule, Protocol::Https.port()) && &*rule.ip_address == address)
+    rules.any(|(_, rule)| listens_on(rule, Protocol::Https.port()) && &*rule.ip_address == address)
 }
 
 #[cfg(test)]

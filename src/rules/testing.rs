@@ -58,7 +58,11 @@ impl World {
 
     /// Sets an annotation; null takes it away.
     pub fn annotate(&mut self, kind: &str, namespace: &str, name: &str, key: &str, value: impl Into<Value>) {
-        self.object(kind, namespace, name)["metadata"]["annotations"][key] = value.into();
+        let annotations = &mut self.object(kind, namespace, name)["metadata"]["annotations"];
+        match (value.into(), annotations.as_object_mut()) {
+            (Value::Null, Some(annotations)) => drop(annotations.remove(key)),
+            (value, _) => annotations[key] = value,
+        }
     }
 
     /// Takes the annotations, the address and the events away that the controller wrote on an Ingress.
