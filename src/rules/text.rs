@@ -57,3 +57,16 @@ pub fn reserve_address(topology: &Topology<'_>, name: &str, shared: bool) -> Opt
     };
     Some(format!("gcloud compute addresses create {} {place}{}", quote(name), project_flag(topology)))
 }
+
+/// A JSON patch of an object: `kubectl -n NS patch KIND NAME --type json -p '…'`.
+pub fn json_patch(namespace: &str, kind: &str, name: &str, steps: Vec<serde_json::Value>) -> String {
+    let patch = serde_json::Value::Array(steps).to_string();
+    format!("kubectl -n {} patch {kind} {} --type json -p {}", quote(namespace), quote(name), quote(&patch))
+}
+
+/// `CLUSTER --location=L --project=P`, where the cluster is known: what stands behind `gcloud container clusters VERB`.
+pub fn cluster(topology: &Topology<'_>) -> Option<String> {
+    let meta = &topology.snapshot.meta;
+    let known = !meta.cluster_name.is_empty() && !meta.cluster_location.is_empty();
+    known.then(|| format!("{} --location={}{}", quote(&meta.cluster_name), quote(&meta.cluster_location), project_flag(topology)))
+}

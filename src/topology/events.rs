@@ -44,6 +44,13 @@ pub fn standing_on_ingress<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
         .collect()
 }
 
+/// The events on an Ingress, of whatever type, that were repeated as long as the controller synced the object, oldest first.
+pub fn standing_notices<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
+    let heartbeat = latest(events, is_heartbeat);
+    let over = |event: &Event| matches!((heartbeat, event.last), (Some(beat), Some(last)) if beat > last + REPEATED_WITHIN);
+    events.iter().copied().filter(|event| !over(event)).collect()
+}
+
 /// The warnings on a Service about one of its NEGs (or about none in particular) that still stand, oldest first.
 pub fn standing_on_service<'a>(events: &[&'a Event], svc_neg: Option<&ServiceNetworkEndpointGroup>) -> Vec<&'a Event> {
     let neg = svc_neg.map(|neg| &*neg.metadata.name);

@@ -26,8 +26,13 @@ pub fn isolating<'a>(kubernetes: &'a Kubernetes, pod: &Pod) -> Result<Vec<&'a Ne
 
 /// Whether one of the policies lets all of `source` in to the pod's port.
 pub fn admits(policies: &[&NetworkPolicy], pod: &Pod, port: u16, source: IpNet) -> bool {
-    policies.is_empty()
-        || rules(policies).any(|rule| on_port(rule, pod, port) && (rule.from.is_empty() || from_block(rule, source)))
+    let rules = || rules(policies).filter(|rule| on_port(rule, pod, port));
+    if policies.is_empty() || rules().any(|rule| rule.from.is_empty()) {
+        return true;
+    }
+    // Several blocks may cover the source together.
+    let blocks: Vec<IpNet> = rules().flat_map(|rule| whole_blocks(rule, source)).collect();
+    IpNet::aggregate(&blocks).iter().any(|block| block.contains(&source))
 }
 
 /// Whether the policies may keep another pod of the cluster out: none of them lets everybody in.
@@ -39,15 +44,12 @@ fn rules<'a>(policies: &'a [&'a NetworkPolicy]) -> impl Iterator<Item = &'a Netw
     policies.iter().flat_map(|policy| &policy.spec.ingress)
 }
 
-fn from_block(rule: &NetworkPolicyRule, source: IpNet) -> bool {
-    rule.from.iter().filter_map(|peer| peer.ip_block.as_ref()).any(|block| {
-        let covers = block.cidr.parse::<IpNet>().is_ok_and(|cidr| cidr.contains(&source));
-        let pierced = block
-            .except
-            .iter()
-            .filter_map(|hole| hole.parse::<IpNet>().ok())
-            .any(|hole| hole.contains(&source) || source.contains(&hole));
-        covers && !pierced
+/// The blocks that a rule names and of which it takes nothing out that belongs to `source`.
+fn whole_blocks(rule: &NetworkPolicyRule, source: IpNet) -> impl Iterator<Item = IpNet> {
+    rule.from.iter().filter_map(|peer| peer.ip_block.as_ref()).filter_map(move |block| {
+        let mut holes = block.except.iter().filter_map(|hole| hole.parse::<IpNet>().ok());
+        let pierced = holes.any(|hole| hole.contains(&source) || source.contains(&hole));
+        block.cidr.parse::<IpNet>().ok().filter(|_| !pierced)
     })
 }
 

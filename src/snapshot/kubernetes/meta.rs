@@ -80,6 +80,9 @@ pub trait Kind: for<'de> Deserialize<'de> + Clone + fmt::Debug + Send + Sync + '
     /// The object's metadata.
     fn meta(&self) -> &ObjectMeta;
 
+    /// The object's metadata, to be cut down before the object is kept.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+
     /// `ingresses.networking.k8s.io`, `pods`: the name in `meta.yaml` and in RBAC texts.
     fn resource() -> String {
         if Self::GROUP.is_empty() { Self::PLURAL.to_owned() } else { format!("{}.{}", Self::PLURAL, Self::GROUP) }
@@ -102,6 +105,9 @@ macro_rules! kind {
             $(const CHECKED: bool = $checked;)?
             fn meta(&self) -> &$crate::snapshot::kubernetes::ObjectMeta {
                 &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut $crate::snapshot::kubernetes::ObjectMeta {
+                &mut self.metadata
             }
         }
     };
@@ -145,7 +151,7 @@ where
 /// An annotation beyond this many bytes is cut: a rule quotes a few words of it at most.
 const ANNOTATION_LIMIT: usize = 64 * 1024;
 
-const ANNOTATION_PREFIXES: [&str; 7] = [
+const ANNOTATION_PREFIXES: [&str; 8] = [
     "kubernetes.io/ingress.",
     "ingress.kubernetes.io/",
     "ingress.gcp.kubernetes.io/",
@@ -153,6 +159,7 @@ const ANNOTATION_PREFIXES: [&str; 7] = [
     "cloud.google.com/",
     "beta.cloud.google.com/",
     "service.alpha.kubernetes.io/",
+    "endpoints.kubernetes.io/",
 ];
 
 fn known_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {

@@ -1,0 +1,127 @@
+//! How the network endpoint groups of a Service port differ from its EndpointSlices.
+//!
+//! Enters: a backend, its groups, its slices. Leaves: endpoints that lack in the groups or are too many there, and since when.
+//! Never: counts what is on its way in or out, or compares with a group that was not read.
+//! Source: ingress-gce `pkg/neg/syncers/endpoints_calculator.go`: ready and unready endpoints are attached, terminating ones are not; the
+//! port is that of the Service port's name; IPv6 slices are left out; the zone is the node's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::snapshot::Unknown;
+use crate::snapshot::kubernetes::{Node, Pod};
+
+use super::annotations::keys;
+use super::backend::SliceEndpoint;
+use super::{Backend, Topology, nodes};
+
+/// An endpoint of which the groups and the slices tell different things.
+#[derive(Debug, Clone)]
+pub struct Differing<'a> {
+    /// Address.
+    pub address: &'a str,
+    /// Port.
+    pub port: i64,
+    /// Zone of the group; empty when it is not known.
+    pub zone: Box<str>,
+    /// Name of the node; may be empty.
+    pub node: &'a str,
+    /// The pod, where there is one.
+    pub pod: Option<&'a Pod>,
+    /// Since when at the latest, where something says so.
+    pub since: Option<Timestamp>,
+}
+
+/// How the groups differ from the slices.
+#[derive(Debug, Default)]
+pub struct Drift<'a> {
+    /// In the slices, and in no group.
+    pub missing: Vec<Differing<'a>>,
+    /// In a group, and not in the slices.
+    pub surplus: Vec<Differing<'a>>,
+    /// Why some group could not be compared.
+    pub unread: Option<Unknown>,
+}
+
+impl<'a> Backend<'a> {
+    /// How the existing groups of this port differ from its slices.
+    pub fn drift(&self, topology: &Topology<'a>) -> Result<Drift<'a>, Unknown> {
+        let negs = self.negs(topology)?;
+        let slices = self.endpoints.as_ref().map_err(Clone::clone)?;
+        let mut drift = Drift::default();
+        let (mut attached, mut zones) = (BTreeSet::new(), BTreeMap::new());
+        for neg in &negs {
+            match (&neg.group, &neg.endpoints) {
+                (Ok(group), _) if self.is_foreign(topology, group) => {}
+                (Ok(group), Ok(endpoints)) => {
+                    zones.insert(neg.zone().to_owned(), group.creation_timestamp);
+                    attached
+                        .extend(endpoints.iter().map(|entry| (&*entry.network_endpoint.ip_address, entry.network_endpoint.port)));
+                }
+                (Err(why), _) | (_, Err(why)) => drift.unread = Some(why.clone()),
+            }
+        }
+        for slot in slices {
+            let Some(mut differing) = self.wanted(topology, slot) else { continue };
+            let nowhere = differing.zone.is_empty() && drift.unread.is_none() && !zones.is_empty();
+            let group_made = zones.get(&*differing.zone);
+            if (nowhere || group_made.is_some()) && !attached.contains(&(differing.address, differing.port)) {
+                differing.since = differing.since.max(group_made.copied().flatten());
+                drift.missing.push(differing);
+            }
+        }
+        let served: BTreeSet<_> = slices.iter().filter_map(|slot| Some((slot.address, i64::from(slot.port?)))).collect();
+        let changed = slices.iter().filter_map(|slot| last_change(slot)).max();
+        for neg in negs.iter().filter(|neg| neg.group.as_ref().is_ok_and(|group| !self.is_foreign(topology, group))) {
+            for entry in neg.endpoints.as_ref().copied().unwrap_or_default() {
+                let endpoint = &entry.network_endpoint;
+                let address = &*endpoint.ip_address;
+                let leaving = entry.healths.iter().any(|health| &*health.health_state == "DRAINING");
+                if address.is_empty() || leaving || served.contains(&(address, endpoint.port)) {
+                    continue;
+                }
+                let pod = self
+                    .pods
+                    .as_deref()
+                    .unwrap_or_default()
+                    .iter()
+                    .copied()
+                    .find(|pod| !pod.finished() && pod.has_address(address));
+                if pod.is_some_and(Pod::terminating) {
+                    continue;
+                }
+                let (zone, node) = (neg.zone().into(), &*endpoint.instance);
+                drift.surplus.push(Differing { address, port: endpoint.port, zone, node, pod, since: changed });
+            }
+        }
+        Ok(drift)
+    }
+
+    /// The endpoint that the controller would attach for one of a slice.
+    fn wanted(&self, topology: &Topology<'a>, slot: &SliceEndpoint<'a>) -> Option<Differing<'a>> {
+        let port = i64::from(slot.port?);
+        let leaving = slot.endpoint.terminating() || slot.pod.is_some_and(|pod| pod.terminating() || pod.finished());
+        if leaving || slot.address.parse::<std::net::Ipv4Addr>().is_err() {
+            return None;
+        }
+        let name = slot.endpoint.node_name.as_deref().unwrap_or_default();
+        let node: Option<&'a Node> = topology.snapshot.kubernetes.nodes.get("", name).seen();
+        if node.is_some_and(nodes::elsewhere) {
+            return None;
+        }
+        let zone =
+            node.and_then(Node::provider).map(|(_, zone, _)| zone).or(slot.endpoint.zone.as_deref()).unwrap_or_default().into();
+        let since = match slot.pod {
+            Some(pod) => pod.serving_since().max(slot.slice.metadata.creation_timestamp),
+            None => last_change(slot),
+        };
+        Some(Differing { address: slot.address, port, zone, node: name, pod: slot.pod, since })
+    }
+}
+
+/// When the slice of an endpoint last changed.
+fn last_change(slot: &SliceEndpoint<'_>) -> Option<Timestamp> {
+    let meta = &slot.slice.metadata;
+    meta.annotation(keys::LAST_CHANGE).and_then(|time| time.parse().ok()).max(meta.creation_timestamp)
+}
