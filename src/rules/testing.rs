@@ -58,7 +58,11 @@ impl World {
 
     /// Sets an annotation; null takes it away.
     pub fn annotate(&mut self, kind: &str, namespace: &str, name: &str, key: &str, value: impl Into<Value>) {
-        self.object(kind, namespace, name)["metadata"]["annotations"][key] = value.into();
+        let annotations = &mut self.object(kind, namespace, name)["metadata"]["annotations"];
+        match (value.into(), annotations.as_object_mut()) {
+            (Value::Null, Some(annotations)) => drop(annotations.remove(key)),
+            (value, _) => annotations[key] = value,
+        }
     }
 
     /// Takes the annotations, the address and the events away that the controller wrote on an Ingress.
@@ -101,6 +105,15 @@ impl World {
     /// Takes out the Compute resources whose path contains this.
     pub fn remove_resources(&mut self, part: &str) {
         self.compute["resources"].as_object_mut().unwrap().retain(|path, _| !path.contains(part));
+    }
+
+    /// A kind was refused: `kubernetes`, `compute` or `container`, and the word for it.
+    pub fn refuse(&mut self, source: &str, resource: &str) {
+        let entry = json!({"source": source, "resource": resource, "reason": "Forbidden", "message": "no"});
+        match self.meta["unreadable"].as_array_mut() {
+            Some(unreadable) => unreadable.push(entry),
+            None => self.meta["unreadable"] = json!([entry]),
+        }
     }
 
     /// Nothing was read from Compute and the Container API.
