@@ -6,6 +6,8 @@
 
 pub mod finding;
 pub mod page;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use finding::{Confidence, Evidence, Finding, Severity};

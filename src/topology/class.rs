@@ -81,10 +81,7 @@ fn class_value(ingress: &Ingress) -> &str {
 fn address_of_others(class: &str, ingress: &Ingress, kubernetes: &Kubernetes) -> bool {
     let address = ingress.address();
     kubernetes.ingresses.iter().any(|other| {
-        other.address() == address
-            && class_value(other) == class
-            && !std::ptr::eq(other, ingress)
-            && !carries_leftovers(other)
+        other.address() == address && class_value(other) == class && !std::ptr::eq(other, ingress) && !carries_leftovers(other)
     })
 }
 
