@@ -216,7 +216,6 @@ impl Slim for model::SslCertificate {
             }),
             creation_timestamp: time(self.creation_timestamp),
             expire_time: time(self.expire_time),
-            creation_timestamp: time(self.creation_timestamp),
         }
     }
 }
