@@ -70,7 +70,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 fn asked<'a>(topology: &Topology<'a>) -> Result<Option<(&'a Event, Command)>, crate::snapshot::Unknown> {
     let all = topology.events.as_ref().map_err(Clone::clone)?;
     let standing = events::standing_notices(all);
-    Ok(standing.into_iter().rev().filter(|event| &*event.reason == "XPN").find_map(|event| Some((event, Command::parse(&event.message)?))))
+    Ok(standing.into_iter().rev().find_map(|event| Some((event, Command::parse(&event.message)?))))
 }
 
 /// The ports of the command that this Ingress needs and that no healthy endpoint shows to be open; the ends of its ranges while the

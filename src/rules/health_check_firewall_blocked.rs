@@ -37,7 +37,7 @@ pub(super) struct Shut<'a> {
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let failing: Vec<_> = backend.unhealthy().filter(|member| settled(topology, member)).collect();
     if !failing.iter().any(|member| member.address.parse::<Ipv4Addr>().is_ok()) {
-        return Ok(None);
+        return unless_unread(backend);
     }
     let vpc = Vpc::of(topology)?;
     let origins = vpc::origins(topology, backend);
@@ -46,7 +46,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if vpc.contradicted(topology, backend) {
         return Ok(None);
     }
-    let sources: BTreeSet<_> = shut.iter().map(|one| one.source).collect();
+    let sources = vpc::distinct(shut.iter().map(|one| one.source));
     let ports: BTreeSet<_> = shut.iter().map(|one| one.port).collect();
     let health_checks = sources.iter().any(|source| HEALTH_CHECK_RANGES.contains(source));
     let who = if health_checks { "Google's health checks" } else { "the requests of the load balancer's proxies" };
@@ -75,6 +75,11 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         finding = finding.fix(step);
     }
     Ok(Some(finding))
+}
+
+/// Nothing fails as far as was seen; where the health could not be read, nothing was seen.
+fn unless_unread(backend: &Backend<'_>) -> Answer {
+    backend.health_unread().filter(|why| &*why.reason != "NoHealthState").map_or(Ok(None), Err)
 }
 
 /// Its pod, if one is known, has been there long enough for the controller to open its port.

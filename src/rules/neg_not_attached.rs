@@ -2,7 +2,7 @@
 
 use super::text::{quote, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
-use crate::snapshot::compute::BackendService;
+use crate::snapshot::compute::{BackendService, NetworkEndpointGroup};
 use crate::snapshot::kubernetes::NEG_READINESS_GATE;
 use crate::topology::{Backend, Group, Role, State, Topology, vpc};
 
@@ -27,12 +27,16 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let groups = backend.groups.as_ref().map_err(Clone::clone)?;
+    // A group of that name that somebody else made is NegNameConflict's.
+    let compute = &topology.snapshot.compute;
+    let foreign = |path: &str| compute.get::<NetworkEndpointGroup>(path).seen().is_some_and(|group| backend.is_foreign(topology, group));
+    let groups: Vec<_> = groups.iter().filter(|group| !foreign(&group.path)).collect();
     let Some(name) = backend.neg_name.as_deref().filter(|_| !groups.is_empty()) else { return Ok(None) };
-    let used = |group: &&Group<'_>| topology.fleet.users_of_group.contains_key(&*group.path) || is_checked(group);
-    let unused: Vec<_> = groups.iter().filter(|group| !used(group)).collect();
-    let holds = |group: &&&Group<'_>| group.members.as_ref().is_ok_and(|members| !members.is_empty());
+    let used = |group: &Group<'_>| topology.fleet.users_of_group.contains_key(&*group.path) || is_checked(group);
+    let unused: Vec<_> = groups.iter().copied().filter(|group| !used(group)).collect();
+    let holds = |group: &Group<'_>| group.members.as_ref().is_ok_and(|members| !members.is_empty());
     // Where the groups of other zones are used, an empty one serves nobody's traffic.
-    let idle: Vec<_> = if unused.len() == groups.len() { unused } else { unused.into_iter().filter(|group| holds(&group)).collect() };
+    let idle: Vec<_> = if unused.len() == groups.len() { unused } else { unused.into_iter().filter(|group| holds(group)).collect() };
     let gate = backend.pods.as_deref().unwrap_or_default().iter().find(|pod| {
         pod.condition(NEG_READINESS_GATE).is_some_and(|condition| &*condition.reason == WITHOUT_HEALTH_CHECK)
     });
@@ -40,7 +44,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(unchecked(topology, backend, name));
     }
     // A backend service that uses the group may be among those that could not be read.
-    drop(topology.snapshot.compute.in_scope::<BackendService>(&format!("projects/{}/", topology.project()))?);
+    drop(compute.in_scope::<BackendService>(&format!("projects/{}/", topology.project()))?);
     let zones = some_of(idle.iter().map(|group| group.zone()), 4);
     let all = idle.len() == groups.len();
     let message = if all {

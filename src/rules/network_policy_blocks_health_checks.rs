@@ -29,14 +29,17 @@ pub static RULE: Rule = Rule {
 struct Kept<'a> {
     pod: &'a Pod,
     policies: Vec<&'a NetworkPolicy>,
-    sources: BTreeSet<Ipv4Net>,
+    sources: Vec<Ipv4Net>,
     ports: BTreeSet<u16>,
 }
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     // Behind an instance group the pods see the node's address, which the policy of a node's own traffic lets in.
-    if backend.kind != GroupKind::Neg || backend.count(State::Unhealthy) == 0 {
+    if backend.kind != GroupKind::Neg {
         return Ok(None);
+    }
+    if backend.count(State::Unhealthy) == 0 {
+        return unless_unread(topology, backend);
     }
     let enforced = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.enforces_network_policies());
     if enforced == Some(false) {
@@ -73,6 +76,17 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     Ok(Some(finding.fix(patch(first)).fix("a policy that is deployed from a repository has to be changed there; policies add up, so one that lets the ranges in is enough")))
 }
 
+/// Nothing fails as far as was seen. Where the health could not be read, only pods that no policy selects are known to be open.
+fn unless_unread(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
+    let Some(why) = backend.health_unread().filter(|why| &*why.reason != "NoHealthState") else { return Ok(None) };
+    for pod in backend.pods.as_ref().map_err(Clone::clone)? {
+        if !network_policy::isolating(&topology.snapshot.kubernetes, pod)?.is_empty() {
+            return Err(why);
+        }
+    }
+    Ok(None)
+}
+
 /// What a failing endpoint's policies keep out; `None` when they let everything in.
 fn keeps_out<'a>(
     topology: &Topology<'a>,
@@ -82,13 +96,15 @@ fn keeps_out<'a>(
 ) -> Result<Option<Kept<'a>>, Unknown> {
     let Some(pod) = member.pod.filter(|_| member.address.parse::<std::net::Ipv4Addr>().is_ok()) else { return Ok(None) };
     let policies = network_policy::isolating(&topology.snapshot.kubernetes, pod)?;
-    let mut kept = Kept { pod, policies, sources: BTreeSet::new(), ports: BTreeSet::new() };
+    let mut kept = Kept { pod, policies, sources: Vec::new(), ports: BTreeSet::new() };
     let serving = u16::try_from(member.port).unwrap_or_default();
     let checks = vpc::ports(topology, backend, member);
     let checks = HEALTH_CHECK_RANGES.iter().flat_map(|source| checks.iter().map(move |port| (*source, *port)));
     for (source, port) in checks.chain(proxies.iter().map(|source| (*source, serving))) {
         if !network_policy::admits(&kept.policies, pod, port, IpNet::V4(source)) {
-            kept.sources.insert(source);
+            if !kept.sources.contains(&source) {
+                kept.sources.push(source);
+            }
             kept.ports.insert(port);
         }
     }

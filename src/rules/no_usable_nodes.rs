@@ -43,9 +43,9 @@ fn check(topology: &Topology<'_>) -> Answer {
     let nodes: Vec<_> = topology.snapshot.kubernetes.nodes.all()?.collect();
     let names = some_of(&bare, 3);
     let message = if nodes.is_empty() {
-        format!("the cluster has no node: {names} has no group of endpoints")
+        format!("the cluster has no node: the load balancer has no group of endpoints for {names}")
     } else {
-        format!("GKE's controllers use none of the {} nodes: {names} has no group of endpoints", nodes.len())
+        format!("GKE's controllers use none of the {} nodes: the load balancer has no group of endpoints for {names}", nodes.len())
     };
     let mut finding = Finding::certain(message).evidence("backends without a group", &names);
     for node in &nodes {
