@@ -77,7 +77,8 @@ fn asked<'a>(topology: &Topology<'a>) -> Result<Option<(&'a Event, Command)>, cr
 /// Ingress has no endpoint.
 fn concerned(topology: &Topology<'_>, command: &Command) -> BTreeSet<u16> {
     let ranges = command.ports();
-    let mut members = topology.backends.iter().flat_map(|backend| backend.members_seen().map(move |member| (backend, member))).peekable();
+    let mut members =
+        topology.backends.iter().flat_map(|backend| backend.members_seen().map(move |member| (backend, member))).peekable();
     if members.peek().is_none() {
         return ranges.iter().flat_map(|(first, last)| [*first, *last]).collect();
     }

@@ -46,7 +46,8 @@ pub(super) fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>
 pub(super) fn mend(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>]) -> Vec<String> {
     let Some(first) = shut.first() else { return Vec::new() };
     let project = quote(vpc.project());
-    let update = |name: &str, change: String| format!("gcloud compute firewall-rules update {} --project={project} {change}", quote(name));
+    let update =
+        |name: &str, change: String| format!("gcloud compute firewall-rules update {} --project={project} {change}", quote(name));
     let name = topology.fleet.ids.firewall_rule();
     let mut steps = Vec::new();
     if let Closed::Denied(by) = first.why {
@@ -110,9 +111,13 @@ fn create(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &
 /// backend is reached by nodes.
 fn ports(topology: &Topology<'_>, backend: &Backend<'_>, shut: &[Shut<'_>]) -> String {
     let nodes = &topology.snapshot.kubernetes.nodes;
-    let endpoints = topology.snapshot.compute.endpoints.values().flat_map(|endpoints| endpoints.iter()).map(|entry| &entry.network_endpoint);
-    let others = endpoints.filter(|endpoint| nodes.get("", &endpoint.instance).seen().is_some()).filter_map(|one| u16::try_from(one.port).ok());
-    let by_nodes = backend.kind == GroupKind::InstanceGroup || topology.backends.iter().any(|other| other.kind == GroupKind::InstanceGroup);
+    let endpoints =
+        topology.snapshot.compute.endpoints.values().flat_map(|endpoints| endpoints.iter()).map(|entry| &entry.network_endpoint);
+    let others = endpoints
+        .filter(|endpoint| nodes.get("", &endpoint.instance).seen().is_some())
+        .filter_map(|one| u16::try_from(one.port).ok());
+    let by_nodes =
+        backend.kind == GroupKind::InstanceGroup || topology.backends.iter().any(|other| other.kind == GroupKind::InstanceGroup);
     let single: BTreeSet<u16> = shut.iter().map(|one| one.port).chain(others).filter(|port| *port != 0).collect();
     let (first, last) = NODE_PORTS;
     let mut words: Vec<_> =
@@ -139,7 +144,10 @@ fn widened(vpc: &Vpc<'_>, rule: &Firewall, shut: &[Shut<'_>]) -> String {
         rule.allowed.iter().any(|entry| {
             entry.protocol.eq_ignore_ascii_case("tcp")
                 && (entry.ports.is_empty()
-                    || entry.ports.iter().any(|text| port_range(text).is_some_and(|(first, last)| (first..=last).contains(&port))))
+                    || entry
+                        .ports
+                        .iter()
+                        .any(|text| port_range(text).is_some_and(|(first, last)| (first..=last).contains(&port))))
         })
     };
     let lacking: BTreeSet<u16> = shut.iter().map(|one| one.port).filter(|port| !has(*port)).collect();
@@ -161,10 +169,17 @@ fn words(rule: &Firewall) -> String {
     let (verb, entries) = if rule.denied.is_empty() { ("allows", &rule.allowed) } else { ("denies", &rule.denied) };
     let entries: Vec<_> = entries
         .iter()
-        .map(|entry| if entry.ports.is_empty() { entry.protocol.to_string() } else { format!("{}:{}", entry.protocol, entry.ports.join(",")) })
+        .map(|entry| {
+            if entry.ports.is_empty() {
+                entry.protocol.to_string()
+            } else {
+                format!("{}:{}", entry.protocol, entry.ports.join(","))
+            }
+        })
         .collect();
     let off = if rule.disabled { "disabled, " } else { "" };
-    let targets = if rule.target_tags.is_empty() { String::new() } else { format!(", target tags {}", rule.target_tags.join(",")) };
+    let targets =
+        if rule.target_tags.is_empty() { String::new() } else { format!(", target tags {}", rule.target_tags.join(",")) };
     format!("{off}priority {}, {verb} {} from {}{targets}", priority(rule), entries.join(" "), rule.source_ranges.join(","))
 }
 

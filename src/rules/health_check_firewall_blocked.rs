@@ -58,7 +58,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
             priority(by),
             vpc.name()
         ),
-        Closed::NoRule => format!("no firewall rule of network {:?} lets {from} in to {to} of the nodes: {who} do not arrive", vpc.name()),
+        Closed::NoRule => {
+            format!("no firewall rule of network {:?} lets {from} in to {to} of the nodes: {who} do not arrive", vpc.name())
+        }
     };
     let answers = backend.failing_answers(topology).unwrap_or_default();
     let served = answers.iter().find(|one| one.answer.status == Some(200));
@@ -66,7 +68,10 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     for (place, saw) in described(topology, &vpc, first) {
         finding = finding.evidence(place, saw);
     }
-    finding = finding.evidence(format!("endpoints of {}", backend.name), format!("{} UNHEALTHY, {} HEALTHY", failing.len(), backend.count(State::Healthy)));
+    finding = finding.evidence(
+        format!("endpoints of {}", backend.name),
+        format!("{} UNHEALTHY, {} HEALTHY", failing.len(), backend.count(State::Healthy)),
+    );
     if let Some(served) = served {
         let more = counted(answers.iter().filter(|one| one.answer.status == Some(200)).count(), "pod");
         finding = finding.evidence(served.place(), format!("200, from inside the cluster ({more})"));
@@ -88,7 +93,13 @@ fn settled(topology: &Topology<'_>, member: &Member<'_>) -> bool {
 }
 
 /// What does not get through, each source and port once.
-fn shut<'a>(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'a>, failing: &[&Member<'_>], proxies: &[Ipv4Net]) -> Vec<Shut<'a>> {
+fn shut<'a>(
+    topology: &Topology<'_>,
+    backend: &Backend<'_>,
+    vpc: &Vpc<'a>,
+    failing: &[&Member<'_>],
+    proxies: &[Ipv4Net],
+) -> Vec<Shut<'a>> {
     let mut known = BTreeSet::new();
     let mut shut = Vec::new();
     for member in failing {

@@ -53,7 +53,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let Some(first) = kept.first() else { return Ok(None) };
     // A pod that is HEALTHY behind the same closed door shows that the policies are not enforced.
     for member in backend.members_seen().filter(|member| member.state == State::Healthy) {
-        let contradicts = keeps_out(topology, backend, member, &[])?.is_some_and(|kept| kept.sources.len() == HEALTH_CHECK_RANGES.len());
+        let contradicts =
+            keeps_out(topology, backend, member, &[])?.is_some_and(|kept| kept.sources.len() == HEALTH_CHECK_RANGES.len());
         if contradicts {
             return Ok(None);
         }
@@ -62,16 +63,24 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let (sources, ports) = (some_of(&first.sources, 4), some_of(&first.ports, 4));
     let quoted = some_of(policies.iter().map(|name| format!("{name:?}")), 3);
     let message = if policies.len() == 1 {
-        format!("NetworkPolicy {quoted} selects the pods and does not let {sources} in to port {ports}: Google's health checks do not arrive")
+        format!(
+            "NetworkPolicy {quoted} selects the pods and does not let {sources} in to port {ports}: Google's health checks do not arrive"
+        )
     } else {
-        format!("NetworkPolicies {quoted} select the pods and none lets {sources} in to port {ports}: Google's health checks do not arrive")
+        format!(
+            "NetworkPolicies {quoted} select the pods and none lets {sources} in to port {ports}: Google's health checks do not arrive"
+        )
     };
     let mut finding = if enforced == Some(true) { Finding::certain(message) } else { Finding::likely(message) };
     for policy in &first.policies {
-        finding = finding.evidence(format!("NetworkPolicy {}/{}", policy.metadata.namespace, policy.metadata.name), in_words(policy));
+        finding =
+            finding.evidence(format!("NetworkPolicy {}/{}", policy.metadata.namespace, policy.metadata.name), in_words(policy));
     }
     for kept in &kept {
-        finding = finding.evidence(format!("pod {}", kept.pod.key()), format!("UNHEALTHY, selected by {}", some_of(kept.policies.iter().map(|policy| &policy.metadata.name), 3)));
+        finding = finding.evidence(
+            format!("pod {}", kept.pod.key()),
+            format!("UNHEALTHY, selected by {}", some_of(kept.policies.iter().map(|policy| &policy.metadata.name), 3)),
+        );
     }
     Ok(Some(finding.fix(patch(first)).fix("a policy that is deployed from a repository has to be changed there; policies add up, so one that lets the ranges in is enough")))
 }
@@ -116,9 +125,19 @@ fn in_words(policy: &NetworkPolicy) -> String {
     if policy.spec.ingress.is_empty() {
         return "lets nobody in".to_owned();
     }
-    let blocks: Vec<_> =
-        policy.spec.ingress.iter().flat_map(|rule| &rule.from).filter_map(|peer| peer.ip_block.as_ref()).map(|block| &block.cidr).collect();
-    if blocks.is_empty() { "lets pods and namespaces in, no address block".to_owned() } else { format!("lets in {}", some_of(blocks, 4)) }
+    let blocks: Vec<_> = policy
+        .spec
+        .ingress
+        .iter()
+        .flat_map(|rule| &rule.from)
+        .filter_map(|peer| peer.ip_block.as_ref())
+        .map(|block| &block.cidr)
+        .collect();
+    if blocks.is_empty() {
+        "lets pods and namespaces in, no address block".to_owned()
+    } else {
+        format!("lets in {}", some_of(blocks, 4))
+    }
 }
 
 /// Adds a rule for the ranges to the first policy.

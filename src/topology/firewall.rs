@@ -96,9 +96,7 @@ impl<'a> Rules<'a> {
 
     /// The first allow rule that matches all of `source`, whatever stands before it.
     pub fn allowing(&self, source: Ipv4Net, destination: Option<Ipv4Addr>, port: u16) -> Option<&'a Firewall> {
-        let matches = |rule: &&Rule<'a>| {
-            !rule.deny && rule.admits(source, destination, port) && self.applies(rule)
-        };
+        let matches = |rule: &&Rule<'a>| !rule.deny && rule.admits(source, destination, port) && self.applies(rule);
         self.rules.iter().find(matches).map(|rule| rule.firewall)
     }
 
@@ -132,7 +130,8 @@ pub fn would_admit(firewall: &Firewall, source: Ipv4Net, destination: Option<Ipv
 impl<'a> Rule<'a> {
     fn of(firewall: &'a Firewall) -> Self {
         let blocks = |texts: &[Box<str>]| -> Vec<Ipv4Net> { texts.iter().filter_map(|text| ipv4_block(text)).collect() };
-        let anybody = firewall.source_ranges.is_empty() && firewall.source_tags.is_empty() && firewall.source_service_accounts.is_empty();
+        let anybody =
+            firewall.source_ranges.is_empty() && firewall.source_tags.is_empty() && firewall.source_service_accounts.is_empty();
         Self {
             firewall,
             deny: !firewall.denied.is_empty(),
@@ -142,7 +141,9 @@ impl<'a> Rule<'a> {
     }
 
     fn admits(&self, source: Ipv4Net, destination: Option<Ipv4Addr>, port: u16) -> bool {
-        self.on_port(port) && self.reaches(destination) && Ipv4Net::aggregate(&self.sources).iter().any(|block| block.contains(&source))
+        self.on_port(port)
+            && self.reaches(destination)
+            && Ipv4Net::aggregate(&self.sources).iter().any(|block| block.contains(&source))
     }
 
     fn on_port(&self, port: u16) -> bool {
@@ -182,6 +183,7 @@ fn covers(entry: &FirewallPorts, port: u16) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
@@ -237,13 +239,18 @@ mod tests {
             allow("b", json!({"sourceRanges": ["35.191.128.0/17"], "priority": 5}))
         ]);
         assert_eq!(closed(halves, PROBERS, 8080), None);
-        assert_eq!(closed(json!([allow("a", json!({"sourceRanges": ["35.191.0.0/17"]}))]), PROBERS, 8080).as_deref(), Some("none"));
+        assert_eq!(
+            closed(json!([allow("a", json!({"sourceRanges": ["35.191.0.0/17"]}))]), PROBERS, 8080).as_deref(),
+            Some("none")
+        );
         assert_eq!(closed(json!([allow("a", json!({})), deny("d", 1, "35.191.7.0/24")]), PROBERS, 8080).as_deref(), Some("d"));
     }
 
     #[test]
     fn protocols_and_ports() {
-        for allowed in [json!({"IPProtocol": "all"}), json!({"IPProtocol": "6"}), json!({"IPProtocol": "TCP", "ports": ["1-65535"]})] {
+        for allowed in
+            [json!({"IPProtocol": "all"}), json!({"IPProtocol": "6"}), json!({"IPProtocol": "TCP", "ports": ["1-65535"]})]
+        {
             assert_eq!(closed(json!([allow("a", json!({"allowed": [allowed]}))]), PROBERS, 8080), None);
         }
         let udp = json!({"allowed": [{"IPProtocol": "udp"}]});
@@ -257,7 +264,10 @@ mod tests {
         assert!(!is_open(json!({"targetTags": ["gke-other-0a1b2c3d-node"]})), "another cluster's nodes");
         assert!(is_open(json!({"targetTags": ["web"]})), "the nodes may carry it");
         assert!(is_open(json!({"targetServiceAccounts": ["nodes@p.iam.gserviceaccount.com"]})));
-        assert!(!is_open(json!({"name": "k8s-fw-l7--1", "targetTags": ["web"]})), "the controller's rule names no tag but the nodes'");
+        assert!(
+            !is_open(json!({"name": "k8s-fw-l7--1", "targetTags": ["web"]})),
+            "the controller's rule names no tag but the nodes'"
+        );
         let mut denied = deny("d", 1, "0.0.0.0/0");
         denied["targetTags"] = json!(["web"]);
         assert_eq!(closed(json!([allow("a", json!({})), denied]), PROBERS, 8080), None, "nor does it keep out");

@@ -55,9 +55,11 @@ impl<'a> Backend<'a> {
         }
         let suffix = format!("/networkEndpointGroups/{name}");
         let scope = format!("projects/{}/zones/", topology.project());
-        let seen = compute.seen_in_scope::<NetworkEndpointGroup>(&scope).map(|(path, _)| path).filter(|path| path.ends_with(&suffix));
+        let seen =
+            compute.seen_in_scope::<NetworkEndpointGroup>(&scope).map(|(path, _)| path).filter(|path| path.ends_with(&suffix));
         let listed = self.svc_neg.as_ref().seen().into_iter().flat_map(|neg| &neg.status.network_endpoint_groups);
-        let listed = listed.map(|neg| normalise(&neg.self_link, topology.project()).into_owned()).filter(|path| path.ends_with(&suffix));
+        let listed =
+            listed.map(|neg| normalise(&neg.self_link, topology.project()).into_owned()).filter(|path| path.ends_with(&suffix));
         let mut paths: Vec<String> = seen.map(str::to_owned).chain(listed).collect();
         paths.sort();
         paths.dedup();

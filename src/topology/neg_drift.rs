@@ -56,7 +56,8 @@ impl<'a> Backend<'a> {
                 (Ok(group), _) if self.is_foreign(topology, group) => {}
                 (Ok(group), Ok(endpoints)) => {
                     zones.insert(neg.zone().to_owned(), group.creation_timestamp);
-                    attached.extend(endpoints.iter().map(|entry| (&*entry.network_endpoint.ip_address, entry.network_endpoint.port)));
+                    attached
+                        .extend(endpoints.iter().map(|entry| (&*entry.network_endpoint.ip_address, entry.network_endpoint.port)));
                 }
                 (Err(why), _) | (_, Err(why)) => drift.unread = Some(why.clone()),
             }
@@ -80,7 +81,13 @@ impl<'a> Backend<'a> {
                 if address.is_empty() || leaving || served.contains(&(address, endpoint.port)) {
                     continue;
                 }
-                let pod = self.pods.as_deref().unwrap_or_default().iter().copied().find(|pod| !pod.finished() && pod.has_address(address));
+                let pod = self
+                    .pods
+                    .as_deref()
+                    .unwrap_or_default()
+                    .iter()
+                    .copied()
+                    .find(|pod| !pod.finished() && pod.has_address(address));
                 if pod.is_some_and(Pod::terminating) {
                     continue;
                 }
@@ -103,7 +110,8 @@ impl<'a> Backend<'a> {
         if node.is_some_and(nodes::elsewhere) {
             return None;
         }
-        let zone = node.and_then(Node::provider).map(|(_, zone, _)| zone).or(slot.endpoint.zone.as_deref()).unwrap_or_default().into();
+        let zone =
+            node.and_then(Node::provider).map(|(_, zone, _)| zone).or(slot.endpoint.zone.as_deref()).unwrap_or_default().into();
         let since = match slot.pod {
             Some(pod) => pod.serving_since().max(slot.slice.metadata.creation_timestamp),
             None => last_change(slot),

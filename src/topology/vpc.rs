@@ -141,7 +141,8 @@ fn network(topology: &Topology<'_>) -> Result<String, Unknown> {
     if let Some(link) = of_groups.filter(|link| !link.is_empty()).min() {
         return Ok(network_path(link, project));
     }
-    let tagged = |firewall: &&Firewall| firewall.target_tags.iter().any(|tag| is_clusters(tag, &topology.snapshot.meta.cluster_name));
+    let tagged =
+        |firewall: &&Firewall| firewall.target_tags.iter().any(|tag| is_clusters(tag, &topology.snapshot.meta.cluster_name));
     let own = compute.firewalls.iter().map(|(_, firewall)| firewall).filter(tagged);
     let networks: BTreeSet<String> = own.map(|firewall| network_path(&firewall.network, project)).collect();
     let mut networks = networks.into_iter();
@@ -154,7 +155,8 @@ fn network(topology: &Topology<'_>) -> Result<String, Unknown> {
 
 /// A node tag of GKE's own belongs to the cluster of this name, which may stand cut in it.
 fn is_clusters(tag: &str, cluster: &str) -> bool {
-    cluster_in_tag(tag).is_some_and(|name| !cluster.is_empty() && (name == cluster || name.len() >= CUT_NAME && cluster.starts_with(name)))
+    cluster_in_tag(tag)
+        .is_some_and(|name| !cluster.is_empty() && (name == cluster || name.len() >= CUT_NAME && cluster.starts_with(name)))
 }
 
 /// The tags of the nodes, which are not read themselves: GKE gives every node the tag that its own rules target.
@@ -211,7 +213,10 @@ fn has_proxies(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
 }
 
 /// The backend services that use a standalone NEG.
-pub fn users<'t, 'a>(topology: &'t Topology<'a>, backend: &'t Backend<'a>) -> impl Iterator<Item = (&'a str, &'a BackendService)> + 't {
+pub fn users<'t, 'a>(
+    topology: &'t Topology<'a>,
+    backend: &'t Backend<'a>,
+) -> impl Iterator<Item = (&'a str, &'a BackendService)> + 't {
     let fleet = topology.fleet;
     let groups = backend.groups.as_deref().unwrap_or_default().iter().filter(|_| backend.role == Role::Standalone);
     let paths: BTreeSet<&'a str> =
@@ -226,7 +231,8 @@ pub fn ports(topology: &Topology<'_>, backend: &Backend<'_>, member: &Member<'_>
     let linked = users(topology, backend).flat_map(|(_, user)| &user.health_checks);
     let linked = linked.filter_map(|link| compute.get::<HealthCheck>(&normalise(link, topology.project())).seen());
     let asked = own.into_iter().chain(linked).filter_map(|check| check.http()).filter_map(|http| {
-        let fixed = &*http.port_specification == "USE_FIXED_PORT" || http.port_specification.is_empty() && backend.kind == GroupKind::InstanceGroup;
+        let fixed = &*http.port_specification == "USE_FIXED_PORT"
+            || http.port_specification.is_empty() && backend.kind == GroupKind::InstanceGroup;
         http.port.filter(|_| fixed)
     });
     asked.chain([member.port]).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port != 0).collect()

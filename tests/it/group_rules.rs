@@ -96,7 +96,9 @@ fn a_young_service_waits_for_its_groups() {
     let mut snapshot = world::named("healthy-neg");
     without_group(&mut snapshot, "c", NEG);
     let young = ago(&snapshot, 3);
-    change::<ingress_diagnosis::snapshot::kubernetes::Service>(&mut snapshot, "shop", "cart", |service| service.metadata.creation_timestamp = Some(young));
+    change::<ingress_diagnosis::snapshot::kubernetes::Service>(&mut snapshot, "shop", "cart", |service| {
+        service.metadata.creation_timestamp = Some(young)
+    });
     assert!(!codes(&snapshot, "cart").contains("NegNotCreated"));
 }
 
@@ -169,7 +171,9 @@ fn a_failure_to_attach_ends_with_a_success_in_its_zone() {
 #[test]
 fn a_failure_to_attach_without_a_missing_endpoint_is_over() {
     let mut snapshot = world::named("healthy-neg");
-    let message = format!("Failed to Attach 2 network endpoint(s) (NEG \"{NEG}\" in zone \"us-central1-a\"): googleapi: Error 400: Invalid value., invalid");
+    let message = format!(
+        "Failed to Attach 2 network endpoint(s) (NEG \"{NEG}\" in zone \"us-central1-a\"): googleapi: Error 400: Invalid value., invalid"
+    );
     service_event(&mut snapshot, ("shop", "cart"), ("Warning", "AttachFailed"), &message, 9);
     assert!(codes(&snapshot, "cart").is_empty());
 }
@@ -178,7 +182,13 @@ fn a_failure_to_attach_without_a_missing_endpoint_is_over() {
 fn degraded_mode_ends_by_its_own_event_alone() {
     let key = "iot/collector-k8s1-3fa1c9d2-iot-collector-80-c164b347-http/80-8080-GCE_VM_IP_PORT-L7";
     let mut snapshot = world::named("neg-degraded");
-    service_event(&mut snapshot, ("iot", "collector"), ("Normal", "ExitDegradedMode"), &format!("NEG {key} is no longer in degraded mode"), 5);
+    service_event(
+        &mut snapshot,
+        ("iot", "collector"),
+        ("Normal", "ExitDegradedMode"),
+        &format!("NEG {key} is no longer in degraded mode"),
+        5,
+    );
     assert!(!codes(&snapshot, "collector").contains("NegDegraded"));
 }
 
@@ -198,7 +208,9 @@ fn the_race_at_birth_and_a_synced_group_are_no_failure() {
 
     let other = "error processing service \"shop/cart\": NEG is not supported for ipv6 only service";
     service_event(&mut snapshot, ("shop", "cart"), ("Warning", "ProcessServiceFailed"), other, 1);
-    change::<ServiceNetworkEndpointGroup>(&mut snapshot, "shop", NEG, |neg| neg.status.last_sync_time = Some(now - SignedDuration::from_mins(5)));
+    change::<ServiceNetworkEndpointGroup>(&mut snapshot, "shop", NEG, |neg| {
+        neg.status.last_sync_time = Some(now - SignedDuration::from_mins(5))
+    });
     assert!(codes(&snapshot, "cart").contains("NegSyncFailed"));
 }
 
@@ -211,7 +223,11 @@ fn a_standalone_group_counts_zone_by_zone() {
         user.backends.retain(|backend| !backend.group.ends_with(&*group(zone, "ledger-neg")));
         snapshot.compute.backend_services.insert(path, user);
         let mut checked = snapshot.clone();
-        snapshot.compute.endpoints.values_mut().for_each(|endpoints| Arc::make_mut(endpoints).iter_mut().for_each(|endpoint| endpoint.healths.clear()));
+        snapshot
+            .compute
+            .endpoints
+            .values_mut()
+            .for_each(|endpoints| Arc::make_mut(endpoints).iter_mut().for_each(|endpoint| endpoint.healths.clear()));
         checked.compute.backend_services.retain(|other| other != path);
         (codes(&snapshot, "ledger").contains("NegNotAttached"), codes(&checked, "ledger").contains("NegNotAttached"))
     };
@@ -237,7 +253,10 @@ fn a_gate_without_health_check_is_normal_for_the_first_pods() {
 fn unread_backend_services_attach_or_detach_nothing() {
     let mut snapshot = world::named("standalone-neg-not-attached");
     let refused = json!({"code": 403, "reason": "forbidden", "message": "no"});
-    snapshot.compute.errors.insert("projects/acme-prod/regions/us-central1/backendServices".into(), serde_json::from_value(refused).unwrap());
+    snapshot
+        .compute
+        .errors
+        .insert("projects/acme-prod/regions/us-central1/backendServices".into(), serde_json::from_value(refused).unwrap());
     assert!(!codes(&snapshot, "ledger").contains("NegNotAttached"));
 }
 
@@ -270,7 +289,9 @@ fn a_node_is_enough_and_so_are_groups() {
 fn port_names() {
     let renamed = |ports: Value| {
         let mut snapshot = world::named("endpoint-port-name-mismatch");
-        change::<EndpointSlice>(&mut snapshot, "shop", "cart-manual", |slice| slice.ports = serde_json::from_value(ports).unwrap());
+        change::<EndpointSlice>(&mut snapshot, "shop", "cart-manual", |slice| {
+            slice.ports = serde_json::from_value(ports).unwrap()
+        });
         codes(&snapshot, "cart").contains("EndpointPortNameMismatch")
     };
     assert!(renamed(json!([{"port": 8080}])));

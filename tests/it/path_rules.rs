@@ -67,10 +67,16 @@ fn a_rule_that_lets_in_is_not_blamed() {
 fn what_the_rule_lacks_is_named() {
     for (more, command) in [
         (json!({"disabled": true}), "update k8s-fw-l7--3fa1c9d27be40516 --project=acme-prod --no-disabled"),
-        (json!({"allowed": [{"IPProtocol": "tcp", "ports": ["9000", "30000-32767"]}]}), "--allow=tcp:9000,tcp:30000-32767,tcp:8080 "),
+        (
+            json!({"allowed": [{"IPProtocol": "tcp", "ports": ["9000", "30000-32767"]}]}),
+            "--allow=tcp:9000,tcp:30000-32767,tcp:8080 ",
+        ),
         (json!({"sourceRanges": ["35.191.0.0/16"]}), "--source-ranges=35.191.0.0/16,130.211.0.0/22"),
         (json!({"targetTags": ["gke-old-00c0ffee-node"]}), "--target-tags=gke-prod-5e2b9c41-node"),
-        (json!({"network": "projects/acme-prod/global/networks/other", "name": "own"}), "firewall-rules create k8s-fw-l7--3fa1c9d27be40516 "),
+        (
+            json!({"network": "projects/acme-prod/global/networks/other", "name": "own"}),
+            "firewall-rules create k8s-fw-l7--3fa1c9d27be40516 ",
+        ),
     ] {
         let found = diagnosis(&with_rule(more.clone()), "catalog");
         assert!(causes(&found).contains(BLOCKED), "{more}");
@@ -134,13 +140,18 @@ fn an_internal_load_balancer_needs_its_proxies_let_in() {
     }
     for (group, endpoints) in &mut snapshot.compute.endpoints {
         if group.contains("-reports-") {
-            std::sync::Arc::make_mut(endpoints).iter_mut().for_each(|endpoint| endpoint.healths[0].health_state = "UNHEALTHY".into());
+            std::sync::Arc::make_mut(endpoints)
+                .iter_mut()
+                .for_each(|endpoint| endpoint.healths[0].health_state = "UNHEALTHY".into());
         }
     }
     let found = diagnosis(&snapshot, "builder");
     assert!(causes(&found).contains(BLOCKED));
     assert!(fix(&found, BLOCKED).contains("10.129.0.0/23"));
-    snapshot.compute.insert_json(path, rule(json!({"sourceRanges": ["130.211.0.0/22", "35.191.0.0/16", "10.129.0.0/23"]}))).unwrap();
+    snapshot
+        .compute
+        .insert_json(path, rule(json!({"sourceRanges": ["130.211.0.0/22", "35.191.0.0/16", "10.129.0.0/23"]})))
+        .unwrap();
     assert!(!causes(&diagnosis(&snapshot, "builder")).contains(BLOCKED));
 }
 
