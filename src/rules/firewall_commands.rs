@@ -11,7 +11,7 @@ use super::health_check_firewall_blocked::Shut;
 use super::text::quote;
 use crate::snapshot::compute::Firewall;
 use crate::topology::firewall::{Closed, port_range, priority, would_admit};
-use crate::topology::vpc::{HEALTH_CHECK_RANGES, NODE_PORTS, Vpc};
+use crate::topology::vpc::{HEALTH_CHECK_RANGES, NODE_PORTS, Vpc, distinct};
 use crate::topology::{Backend, GroupKind, Topology};
 
 /// The description that the controller gives its rule.
@@ -87,7 +87,7 @@ fn switched_off<'a>(vpc: &Vpc<'a>, first: &Shut<'_>) -> Option<&'a Firewall> {
 fn create(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>], priority: Option<i64>) -> String {
     let absent = topology.fleet.ids.firewall_rule().filter(|name| vpc.rule(name).is_none());
     let name = absent.unwrap_or_else(|| "allow-google-health-checks".to_owned());
-    let sources: BTreeSet<_> = HEALTH_CHECK_RANGES.into_iter().chain(shut.iter().map(|one| one.source)).collect();
+    let sources = distinct(HEALTH_CHECK_RANGES.into_iter().chain(shut.iter().map(|one| one.source)));
     let mut command = format!(
         "gcloud compute firewall-rules create {} --project={} --network={} --description={} --direction=INGRESS --allow={} --source-ranges={}",
         quote(&name),
@@ -130,8 +130,8 @@ fn ports(topology: &Topology<'_>, backend: &Backend<'_>, shut: &[Shut<'_>]) -> S
 
 /// What an existing rule lacks, added to what it has.
 fn widened(vpc: &Vpc<'_>, rule: &Firewall, shut: &[Shut<'_>]) -> String {
-    let mut sources: BTreeSet<String> = rule.source_ranges.iter().map(|range| range.to_string()).collect();
-    sources.extend(shut.iter().map(|one| one.source.to_string()));
+    let has_sources = rule.source_ranges.iter().map(|range| range.to_string());
+    let sources = distinct(has_sources.chain(shut.iter().map(|one| one.source.to_string())));
     let mut allowed: Vec<String> = Vec::new();
     for entry in &rule.allowed {
         let protocol = &entry.protocol;

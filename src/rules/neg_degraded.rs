@@ -28,9 +28,14 @@ fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let name = backend.neg_name.as_deref().unwrap_or("of this port");
-    let finding = Finding::certain(format!("network endpoint group {name:?} is in degraded mode, which leaves endpoints out: {base}"))
-        .evidence("Service event EnterDegradedMode", &event.message)
-        .evidence("Service event ExitDegradedMode", "none since then")
-        .since(event.last);
-    Ok(Some(finding.fix(advice(base).unwrap_or("mend what the message says: the controller leaves degraded mode by itself")).fix(look(backend))))
+    let finding =
+        Finding::certain(format!("network endpoint group {name:?} is in degraded mode, which leaves endpoints out: {base}"))
+            .evidence("Service event EnterDegradedMode", &event.message)
+            .evidence("Service event ExitDegradedMode", "none since then")
+            .since(event.last);
+    Ok(Some(
+        finding
+            .fix(advice(base).unwrap_or("mend what the message says: the controller leaves degraded mode by itself"))
+            .fix(look(backend)),
+    ))
 }

@@ -7,7 +7,7 @@ use super::text::quote;
 use crate::topology::Backend;
 
 /// A fragment of a text, and what mends it.
-const ADVICE: [(&str, &str); 17] = [
+const ADVICE: [(&str, &str); 18] = [
     (
         "missing nodeName",
         "give every endpoint of the Service's EndpointSlices its nodeName: one without it blocks the whole group",
@@ -36,6 +36,10 @@ const ADVICE: [(&str, &str); 17] = [
     ("' permission for '", "give GKE's service agent its role roles/container.serviceAgent back"),
     ("conflicting description", "the group of that name belongs to somebody else: give this Service's group another name"),
     ("rateLimitExceeded", "the project's request rate at the Compute API is used up: the controller tries again by itself"),
+    (
+        "backendError",
+        "Compute fails by itself: the controller tries again; when it lasts, look at the status page of Google Cloud and ask support",
+    ),
     ("being used by", "take the group out of the backend service that still uses it"),
 ];
 

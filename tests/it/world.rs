@@ -53,6 +53,11 @@ pub fn expected(folder: &Path) -> Expected {
     folder::yaml_documents(&path, &text).unwrap().pop().unwrap()
 }
 
+/// The snapshot of the scenario of this name.
+pub fn named(name: &str) -> Snapshot {
+    snapshot(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name))
+}
+
 pub fn snapshot(folder: &Path) -> Snapshot {
     let (snapshot, malformed) = folder::load(folder).unwrap();
     assert!(malformed.is_empty(), "{malformed:?}");
