@@ -151,7 +151,7 @@ fn spell(port: &ServicePort) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::world;
+    use crate::testing::world;
     use super::*;
     use crate::topology::annotations::keys;
 

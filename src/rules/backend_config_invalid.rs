@@ -151,7 +151,7 @@ fn said<'a>(topology: &Topology<'a>, namespace: &str, name: &str) -> Result<Opti
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
     use super::*;
 
     const CODE: &str = "BackendConfigInvalid";

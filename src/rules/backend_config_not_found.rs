@@ -72,7 +72,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
     use crate::topology::annotations::keys;
 
     const CODE: &str = "BackendConfigNotFound";

@@ -136,7 +136,7 @@ fn mend(topology: &Topology<'_>, finding: Finding, name: &str) -> Finding {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::*;
 
     fn world() -> World {

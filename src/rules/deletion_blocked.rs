@@ -128,7 +128,7 @@ fn last_resort(topology: &Topology<'_>, ingress: &Ingress) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::world;
+    use crate::testing::world;
     use super::*;
     use crate::diagnose::Verdict;
 

@@ -113,7 +113,7 @@ fn written(path: &HttpPath) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
     use super::*;
     use crate::diagnose::Verdict;
 

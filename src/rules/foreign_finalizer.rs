@@ -77,7 +77,7 @@ fn owner(finalizer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::world;
+    use crate::testing::world;
 
     const CODE: &str = "ForeignFinalizer";
 

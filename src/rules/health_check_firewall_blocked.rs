@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::firewall_commands::{described, mend};
+use super::mend::firewall_commands::{Shut, described, mend};
 use super::text::{counted, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::firewall::{Closed, priority};
@@ -24,15 +24,6 @@ pub static RULE: Rule = Rule {
     explains: HEALTH_SYMPTOMS,
     check: Check::Backend(check),
 };
-
-/// A source that does not get through to a port, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Shut<'a> {
-    pub(super) source: Ipv4Net,
-    pub(super) destination: Ipv4Addr,
-    pub(super) port: u16,
-    pub(super) why: Closed<'a>,
-}
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let failing: Vec<_> = backend.unhealthy().filter(|member| settled(topology, member)).collect();

@@ -67,7 +67,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::*;
 
     #[test]

@@ -120,7 +120,7 @@ fn with_fix(topology: &Topology<'_>, mut finding: Finding) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
 
     const CODE: &str = "IngressControllerStalled";
     const LOCK: &str = "kube-system/ingress-gce-lock";

@@ -50,7 +50,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::*;
 
     #[test]

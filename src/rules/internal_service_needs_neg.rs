@@ -54,7 +54,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::*;
 
     #[test]

@@ -142,7 +142,7 @@ fn replace(topology: &Topology<'_>, finding: Finding, certificate: &Issued<'_>) 
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::testing::World;
+    use crate::testing::World;
     use super::*;
     use crate::diagnose::Diagnosis;
 

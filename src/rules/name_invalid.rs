@@ -57,7 +57,7 @@ fn refused(ingress: &Ingress) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
     use super::*;
 
     const CODE: &str = "NameInvalid";

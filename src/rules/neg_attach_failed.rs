@@ -1,6 +1,6 @@
 //! NegAttachFailed: Compute refuses endpoints that the controller wants to add to the group.
 
-use super::neg_errors::{advice, bare, look};
+use super::mend::neg_errors::{advice, bare, look};
 use super::text::counted;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::topology::{Backend, GroupKind, Topology};

@@ -1,6 +1,6 @@
 //! NegDegraded: the NEG controller leaves out endpoints that it cannot make sense of.
 
-use super::neg_errors::{advice, look};
+use super::mend::neg_errors::{advice, look};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::neg::says_zero_endpoints;
 use crate::topology::{Backend, GroupKind, Topology};

@@ -1,6 +1,6 @@
 //! NegEndpointDrift: the endpoints in the group are not those of the EndpointSlices.
 
-use super::neg_errors::touch;
+use super::mend::neg_errors::touch;
 use super::text::{counted, quote};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::neg_drift::Differing;

@@ -1,6 +1,6 @@
 //! NegNameConflict: the group's name is taken by another Service or another cluster.
 
-use super::neg_errors::bare;
+use super::mend::neg_errors::bare;
 use super::text::{annotate, project_flag, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::topology::annotations::{self, keys};

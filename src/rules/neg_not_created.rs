@@ -1,6 +1,6 @@
 //! NegNotCreated: a network endpoint group that is due does not exist.
 
-use super::neg_errors::{advice, look, touch};
+use super::mend::neg_errors::{advice, look, touch};
 use super::text::{project_flag, quote, some_of};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::compute::NetworkEndpointGroup;

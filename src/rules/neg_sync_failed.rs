@@ -1,6 +1,6 @@
 //! NegSyncFailed: the NEG controller cannot work out which endpoints belong into the group.
 
-use super::neg_errors::{advice, bare, look};
+use super::mend::neg_errors::{advice, bare, look};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::Event;

@@ -134,7 +134,7 @@ fn edit(topology: &Topology<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
 
     const CODE: &str = "PathInvalid";
 

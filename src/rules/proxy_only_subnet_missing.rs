@@ -110,7 +110,7 @@ fn mend(topology: &Topology<'_>, finding: Finding, network: Option<&str>, reserv
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
 
     const PATH: &str = "projects/acme-prod/regions/us-central1/subnetworks/";
 

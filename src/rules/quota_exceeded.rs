@@ -122,7 +122,7 @@ fn collection(metric: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::*;
     use crate::topology::annotations::keys;
 

@@ -60,7 +60,7 @@ fn served_at_the_same_address(topology: &Topology<'_>) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::*;
 
     #[test]

@@ -49,7 +49,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::world;
+    use crate::testing::world;
 
     #[test]
     fn the_default_backend_counts_too() {

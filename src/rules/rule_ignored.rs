@@ -61,7 +61,7 @@ fn default_backend(ingress: &Ingress) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, world};
+    use crate::testing::{World, world};
 
     fn with(spec: serde_json::Value) -> World {
         world("healthy-neg").edit("Ingress", "shop/cart", |ingress| ingress["spec"] = spec)

@@ -59,7 +59,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::world;
+    use crate::testing::world;
 
     #[test]
     fn a_gce_like_class_name_may_have_been_gce_before() {

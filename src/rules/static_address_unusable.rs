@@ -205,7 +205,7 @@ fn reserve(topology: &Topology<'_>, finding: Finding, name: &str, frontend: &Fro
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
     use super::super::{Confidence, Severity};
     use super::*;
 

@@ -77,7 +77,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
 
     #[test]
     fn a_secret_without_key_is_named() {

@@ -61,7 +61,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 mod tests {
     use serde_json::json;
 
-    use super::super::testing::{World, codes};
+    use crate::testing::{World, codes};
 
     fn world() -> World {
         World::recorded("tls-secret-not-found")

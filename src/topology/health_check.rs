@@ -8,7 +8,7 @@
 use crate::snapshot::kubernetes::{Container, HealthCheckConfig, HttpGet, Pod, PortRef, ReadinessProbe, ServicePort};
 use crate::snapshot::probe::Scheme;
 
-use super::backend::Question;
+use super::questions::Question;
 
 /// Why a readinessProbe is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use crate::snapshot::Observed;
 use crate::snapshot::compute::normalise;
 
-use super::backend::Question;
+use super::questions::Question;
 use super::{Backend, Group, State, Topology, annotations};
 
 /// A group whose endpoints' health matters.

@@ -216,3 +216,8 @@ impl Raw {
         lists
     }
 }
+
+/// Text without the marks of colours.
+pub fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}

@@ -6,19 +6,30 @@
 //! nor whether it is switched off, so what is changed there stays.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
-use super::health_check_firewall_blocked::Shut;
-use super::text::quote;
+use ipnet::Ipv4Net;
+
+use crate::rules::text::quote;
 use crate::snapshot::compute::Firewall;
 use crate::topology::firewall::{Closed, port_range, priority, would_admit};
 use crate::topology::vpc::{HEALTH_CHECK_RANGES, NODE_PORTS, Vpc, distinct};
 use crate::topology::{Backend, GroupKind, Topology};
 
+/// A source that does not get through to a port, and why.
+#[derive(Clone, Copy)]
+pub struct Shut<'a> {
+    pub source: Ipv4Net,
+    pub destination: Ipv4Addr,
+    pub port: u16,
+    pub why: Closed<'a>,
+}
+
 /// The description that the controller gives its rule.
 const DESCRIPTION: &str = "GCE L7 firewall rule";
 
 /// Evidence about the rules: where, and what stands there.
-pub(super) fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>) -> Vec<(String, String)> {
+pub fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>) -> Vec<(String, String)> {
     let mut evidence = Vec::new();
     if let Closed::Denied(by) = first.why {
         evidence.push((place(vpc, &by.name), words(by)));
@@ -43,7 +54,7 @@ pub(super) fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>
 }
 
 /// The command that mends it, and what else to know.
-pub(super) fn mend(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>]) -> Vec<String> {
+pub fn mend(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>]) -> Vec<String> {
     let Some(first) = shut.first() else { return Vec::new() };
     let project = quote(vpc.project());
     let update =
