@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use ingress_diagnosis::rules::{CATALOGUE, Rule, Severity, find, page};
+use ingress_diagnosis::rules::{CATALOGUE, Rule, find, page};
 
 use crate::{sources, world};
 
@@ -25,6 +25,7 @@ fn the_catalogue_is_the_files() {
     for extension in ["rs", "md"] {
         let files: BTreeSet<String> = sources::files(&sources::root().join("src/rules"))
             .iter()
+            .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("src/rules")))
             .filter(|path| path.extension().is_some_and(|own| own == extension))
             .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
             .filter(|name| !shared.contains(&**name))
