@@ -5,7 +5,7 @@
 use crate::snapshot::{Observed, Unknown};
 use crate::snapshot::compute::{COLLECTIONS, normalise};
 
-use super::backend::Question;
+use super::questions::Question;
 use super::{Backend, Group, State, Topology, annotations};
 
 /// A group whose endpoints' health matters.

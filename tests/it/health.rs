@@ -207,7 +207,10 @@ mod port {
     fn left_behind_by_a_backend_config_it_has_drifted() {
         let mut world = fixed(9090);
         world.kubernetes.retain(|object| object["kind"] != "BackendConfig");
-        world.one("Service", "shop")["metadata"]["annotations"].as_object_mut().unwrap().remove("cloud.google.com/backend-config");
+        world.one("Service", "shop")["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove("cloud.google.com/backend-config");
         world.answers("shop", 9090, "/healthz", &json!({"error": "ConnectionRefused"}));
         assert_eq!(world.found(CART), "Broken HealthCheckDrift <HealthCheckPortWrong <BackendUnhealthy");
     }
@@ -235,7 +238,10 @@ mod timing {
     fn a_probe_alone_can_be_refused() {
         let mut world = Variant::of("health-check-timing-invalid");
         world.kubernetes.retain(|object| object["kind"] != "BackendConfig");
-        world.one("Service", "shop")["metadata"]["annotations"].as_object_mut().unwrap().remove("cloud.google.com/backend-config");
+        world.one("Service", "shop")["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove("cloud.google.com/backend-config");
         assert_eq!(world.found(CART), "Broken NoAddress", "a timeout of one second suits every interval");
         for pod in world.all("Pod", "shop") {
             probe_of(pod)["timeoutSeconds"] = 30.into();
@@ -316,7 +322,9 @@ mod answers {
         for (at, endpoint) in slice["endpoints"].as_array_mut().unwrap().iter_mut().enumerate() {
             endpoint["addresses"] = json!([format!("fd20::{at}")]);
             let pod = format!("shop/{}", endpoint["targetRef"]["name"].as_str().unwrap());
-            world.probes.push(json!({"pod": pod, "ip": format!("fd20::{at}"), "port": 8080, "path": "/healthz", "error": "ConnectionRefused"}));
+            world.probes.push(
+                json!({"pod": pod, "ip": format!("fd20::{at}"), "port": 8080, "path": "/healthz", "error": "ConnectionRefused"}),
+            );
         }
         world.kubernetes.push(slice);
         world.answers("shop", 8080, "/healthz", &json!({"status": 404, "latencyMs": 2}));

@@ -143,7 +143,12 @@ impl Reader {
             return Next::Wait(now + NOT_READY);
         }
         self.set_lists(&project);
-        let Next::Run(job) = self.schedule.next(now) else { return self.schedule.next(now) };
+        let job = match self.schedule.next(now) {
+            Next::Run(job) => job,
+            // What the cluster's network is, and so what there is to list, may be learnt at any time.
+            Next::Wait(until) => return Next::Wait(until.min(now + NOT_READY)),
+            Next::Idle => return Next::Wait(now + NOT_READY),
+        };
         let Some(client) = self.client().await else { return Next::Wait(self.paused_until.unwrap_or(now + NOT_READY)) };
         self.schedule.begin(&job);
         let read = Read::new(client, &self.budget, &self.handle);
