@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::rules::finding::{clean, name};
 use crate::rules::{CATALOGUE, Check, Confidence, Finding, Rule, Section, Severity};
 use crate::snapshot::{Observed, Unknown};
 use crate::topology::{Backend, Role, State, TargetRef, Topology};
@@ -206,9 +207,15 @@ pub struct GroupReport {
 
 /// Diagnoses one target.
 pub fn diagnose(topology: &Topology<'_>, target: &TargetRef, acknowledged: &[String]) -> Diagnosis {
-    let (found, inconclusive) = ask(topology, acknowledged);
+    let (found, mut inconclusive) = ask(topology, acknowledged);
     let findings = rank(found);
     let verdict = verdict(topology, &findings);
+    if verdict == Verdict::Unknown
+        && let Some(unknown) = blind_spot(topology)
+    {
+        // Whether the backends are healthy is what cannot be said, whatever kept it from being seen.
+        inconclusive.insert(Inconclusive { code: "BackendUnhealthy", unknown });
+    }
     let backends: Vec<_> = topology.backends.iter().map(report).collect();
     let endpoints = topology.own_backends().map(Endpoints::of).fold(Endpoints::default(), |sum, one| Endpoints {
         healthy: sum.healthy + one.healthy,
@@ -220,33 +227,33 @@ pub fn diagnose(topology: &Topology<'_>, target: &TargetRef, acknowledged: &[Str
         Verdict::Progressing => root.found.rule.code == "Provisioning",
         Verdict::Unknown | Verdict::Degraded | Verdict::Broken => root.counts(),
     });
-    let address = topology.ingress().and_then(|ingress| ingress.address()).map(crate::rules::finding::clean);
+    let address = topology.ingress().and_then(|ingress| ingress.address()).map(name);
     Diagnosis {
         target: target.clone(),
         uid: topology.meta().uid.to_string(),
         generation: topology.meta().generation,
         verdict,
         root_cause: root.map(|root| root.found.rule.code),
-        summary: summary(topology, verdict, root, address.as_deref(), endpoints),
+        summary: clean(&summary(topology, verdict, root, address.as_deref(), endpoints)),
         address,
         endpoints,
         findings,
         backends,
-        inconclusive,
+        inconclusive: inconclusive.into_iter().collect(),
     }
 }
 
 /// Puts every question of the catalogue to every subject.
-fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, Vec<Inconclusive>) {
+fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, BTreeSet<Inconclusive>) {
     let mut found = Vec::new();
     let mut inconclusive = BTreeSet::new();
-    let handled = topology.handled();
-    for rule in CATALOGUE.iter().copied().filter(|rule| handled || rule.unhandled) {
+    let (handled, deleting) = (topology.handled(), deleting(topology));
+    for rule in CATALOGUE.iter().copied().filter(|rule| (handled || rule.unhandled) && !(deleting && moot_in_deletion(rule))) {
         let acknowledged = acknowledged.iter().any(|code| code == rule.code);
         let mut keep = |backend: Option<&Backend<'_>>, answer| match answer {
             Ok(None) => {}
             Ok(Some(finding)) => {
-                found.push(Found { rule, backend: backend.map(|backend| backend.name.clone()), finding, acknowledged })
+                found.push(Found { rule, backend: backend.map(|backend| name(&backend.name)), finding, acknowledged })
             }
             Err(unknown) => {
                 inconclusive.insert(Inconclusive { code: rule.code, unknown });
@@ -255,13 +262,26 @@ fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, Vec<Inc
         match rule.check {
             Check::Target(check) => keep(None, check(topology)),
             Check::Backend(check) => {
-                for backend in &topology.backends {
+                // Of a backend that the load balancer does not have, the controller checks the specification and no more.
+                let asked = |backend: &&Backend<'_>| backend.served || rule.section == Section::Specification;
+                for backend in topology.backends.iter().filter(asked) {
                     keep(Some(backend), check(topology, backend));
                 }
             }
         }
     }
-    (found, inconclusive.into_iter().collect())
+    (found, inconclusive)
+}
+
+/// Somebody asked for the target's deletion.
+fn deleting(topology: &Topology<'_>) -> bool {
+    topology.meta().deletion_timestamp.is_some()
+}
+
+/// An Ingress that is being deleted is not translated any more, and its Services and pods may go before it: only who cleans up, and what
+/// keeps them from it, matters.
+fn moot_in_deletion(rule: &Rule) -> bool {
+    !matches!(rule.section, Section::Listening | Section::LifeCycle | Section::Refused)
 }
 
 /// The order among causes: what counts first, then section, severity, confidence, breadth, code, backend.
@@ -337,14 +357,14 @@ fn verdict(topology: &Topology<'_>, findings: &[Root]) -> Verdict {
         return Verdict::Broken;
     }
     let provisioning = findings.iter().any(|root| root.found.rule.code == "Provisioning");
-    let deleting = topology.meta().deletion_timestamp.is_some();
+    let deleting = deleting(topology);
     let empty = |backend: &&Backend<'_>| {
-        let about = |found: &&Found| found.backend.is_none() || found.backend.as_deref() == Some(&*backend.name);
-        let nothing_counts = || findings.iter().flat_map(Root::all).any(|found| about(&found)) || provisioning || deleting;
+        let about = |found: &&Found| found.backend.is_none() || found.backend.as_deref() == Some(&*name(&backend.name));
+        let nothing_counts = || findings.iter().flat_map(Root::all).any(|found| about(&found)) || provisioning;
         backend.groups_empty()
             && (counted().any(|found| about(&found) && found.severity() != Severity::Info) || !nothing_counts())
     };
-    if topology.handled() && topology.own_backends().any(|backend| empty(&backend)) {
+    if topology.handled() && !deleting && topology.own_backends().any(|backend| empty(&backend)) {
         return Verdict::Broken;
     }
     if counted().any(|found| found.severity() != Severity::Info) {
@@ -406,15 +426,15 @@ fn summary(
 
 fn report(backend: &Backend<'_>) -> BackendReport {
     let health_check = backend.health_check.as_ref().seen().map(|check| HealthCheckReport {
-        type_: check.type_.to_string(),
-        path: check.http().map_or_else(String::new, |http| http.request_path.to_string()),
+        type_: name(&check.type_),
+        path: check.http().map_or_else(String::new, |http| name(&http.request_path)),
         port: check.http().filter(|http| &*http.port_specification != "USE_SERVING_PORT").and_then(|http| http.port),
         interval: check.check_interval_sec,
         timeout: check.timeout_sec,
     });
     let groups = backend.groups.as_deref().unwrap_or_default().iter().map(|group| GroupReport {
-        name: group.name().to_owned(),
-        zone: group.zone().to_owned(),
+        name: name(group.name()),
+        zone: name(group.zone()),
         endpoints: group.members.as_ref().ok().map(|members| {
             let count = |state| members.iter().filter(|member| member.state == state).count();
             let (healthy, unhealthy) = (count(State::Healthy), count(State::Unhealthy));
@@ -422,10 +442,10 @@ fn report(backend: &Backend<'_>) -> BackendReport {
         }),
     });
     BackendReport {
-        name: backend.name.clone(),
-        service: format!("{}/{}", backend.namespace, backend.service_name),
-        port: backend.port_ref.to_string(),
-        backend_service: backend.backend_service.as_ref().seen().map(|backend_service| backend_service.name.to_string()),
+        name: name(&backend.name),
+        service: format!("{}/{}", backend.namespace, name(backend.service_name)),
+        port: name(&backend.port_ref.to_string()),
+        backend_service: backend.backend_service.as_ref().seen().map(|backend_service| name(&backend_service.name)),
         health_check,
         endpoints: Endpoints::of(backend),
         groups: groups.collect(),

@@ -42,10 +42,10 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         }
     }
     for member in &failing {
-        finding = finding.evidence(format!("health of {}:{} ({})", member.address, member.port, behind(member)), "UNHEALTHY");
+        finding = finding.evidence(format!("health of {} ({})", member.place(), behind(member)), "UNHEALTHY");
     }
     Ok(Some(finding.fix(format!(
-        "compare the unhealthy with the healthy: the same image, node, zone, configuration? {}",
+        "compare {} with the healthy ones: image, node, zone, configuration",
         some_of(failing.iter().map(behind), 3)
     ))))
 }

@@ -2,7 +2,8 @@
 
 use super::text::{counted, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
-use crate::topology::{Backend, Role, Topology, annotations, events};
+use crate::snapshot::kubernetes::Pod;
+use crate::topology::{Backend, GroupKind, Role, Topology, annotations, events};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -28,14 +29,22 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let mut finding = Finding::certain(format!("the load balancer finds none of the {} of {} healthy", counted(total, "endpoint"), backend.name));
     for member in backend.unhealthy() {
         let behind = member.pod.map_or_else(|| member.node.to_string(), |pod| pod.key());
-        finding = finding.evidence(format!("health of {}:{} ({behind})", member.address, member.port), "UNHEALTHY");
+        finding = finding.evidence(format!("health of {} ({behind})", member.place()), "UNHEALTHY");
     }
     Ok(Some(closed(topology, backend, finding)))
 }
 
-/// Every failing endpoint belongs to a pod that became ready only now.
+/// Every pod behind the failing endpoints became ready only now, or is on its way out. An endpoint without a pod has been left behind,
+/// where others have one; the nodes of an instance group fail and pass with the pods behind them.
 fn within_rollout(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
-    backend.unhealthy().all(|member| member.pod.is_some() && !topology.lasted(Backend::serving_since(member), topology.grace.rollout))
+    let grace = topology.grace.rollout;
+    let coming = |pod: &Pod| !topology.lasted(pod.serving_since(), grace);
+    let leaving = |pod: &Pod| pod.terminating() && !topology.lasted(pod.metadata.deletion_timestamp, grace);
+    let pods: Vec<&Pod> = match backend.kind {
+        GroupKind::Neg => backend.unhealthy().filter_map(|member| member.pod).collect(),
+        GroupKind::InstanceGroup => backend.pods.as_deref().unwrap_or_default().iter().copied().filter(|pod| pod.serves()).collect(),
+    };
+    !pods.is_empty() && pods.into_iter().all(|pod| coming(pod) || leaving(pod))
 }
 
 /// The controller's own last word, where Compute cannot be read. It is written after each successful sync, at most 10 minutes apart:
@@ -49,12 +58,11 @@ fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Opti
     if topology.since(heartbeat) > topology.grace.heartbeat || !topology.warnings.as_ref().is_ok_and(Vec::is_empty) {
         return None;
     }
-    let minutes = topology.since(heartbeat).as_mins();
     let finding = Finding::likely(format!(
-        "GKE's controller found no endpoint of {} healthy when it last synced, {minutes} min ago; Compute, which would tell, could not be read",
+        "GKE's controller found no endpoint of {} healthy when it last synced; Compute, which would tell, could not be read",
         backend.name
     ))
-    .evidence(format!("Ingress annotation {}", annotations::keys::BACKENDS), format!("{name}: {state}"));
+    .evidence(format!("Ingress annotation {}", annotations::keys::BACKENDS), format!("{name}: {state}, written by a sync at most 20 minutes old"));
     Some(closed(topology, backend, finding))
 }
 

@@ -50,7 +50,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let starting = |pod: &&&Pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout);
-    if live.iter().any(|pod| starting(&pod)) {
+    if live.iter().any(starting) {
         return Ok(None);
     }
     let mut finding = Finding::certain(

@@ -147,6 +147,11 @@ pub(crate) fn clean(text: &str) -> String {
     clean_with(text, |c| if c.is_control() { ' ' } else { c })
 }
 
+/// A name, for a place where only a name belongs: Kubernetes allows 253 characters.
+pub(crate) fn name(text: &str) -> String {
+    clean(&text[..text.floor_char_boundary(256)])
+}
+
 /// Lines without other control characters, bounded: a YAML patch keeps its form.
 fn clean_lines(text: &str) -> String {
     clean_with(text, |c| if c.is_control() && c != '\n' { ' ' } else { c })

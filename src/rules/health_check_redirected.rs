@@ -1,7 +1,7 @@
 //! HealthCheckRedirected: the pod answers the health check with a redirect, which Google does not follow.
 
 use super::text::quote;
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
 use crate::topology::{Backend, Topology, apps};
 
 /// The rule.
@@ -33,24 +33,11 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     finding = match apps::known(redirected.iter().map(|one| one.question.pod)) {
         Some(app) => app.redirect_fix.iter().fold(finding, |finding, step| finding.fix(step.replace("{namespace}", &quote(backend.namespace)))),
-        None => finding
-            .fix(format!("make the application answer plain HTTP on {path} with 200, without the redirect, or point the health check at a path that does"))
-            .fix(backend_config_patch(backend)),
+        None => {
+            let finding =
+                finding.fix(format!("make the application answer plain HTTP on {path} with 200, without the redirect, or point the health check elsewhere"));
+            backend_config::ask_elsewhere(topology, backend, &first.question).iter().fold(finding, |finding, step| finding.fix(step))
+        }
     };
     Ok(Some(finding))
-}
-
-/// A BackendConfig for another path: which one, only the application's owner knows.
-fn backend_config_patch(backend: &Backend<'_>) -> String {
-    match backend.backend_config.as_ref().seen() {
-        Some(config) => format!(
-            "set spec.healthCheck.requestPath: kubectl -n {} edit backendconfig {}",
-            quote(backend.namespace),
-            quote(&config.metadata.name)
-        ),
-        None => format!(
-            "set spec.healthCheck.requestPath in a BackendConfig that Service {} names in its annotation cloud.google.com/backend-config",
-            backend.service_name
-        ),
-    }
 }

@@ -23,6 +23,10 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if !answered.iter().any(|one| refused(one.answer.error)) {
         return Ok(None);
     }
+    // A fixed port of the health check that nobody meant to serve is not the application's fault.
+    if matches!(backend.wrong_health_port(topology), Ok(Some(_))) {
+        return Ok(None);
+    }
     let answered = backend.failing_answers_in_reach(topology)?;
     let refused: Vec<_> = answered.iter().filter(|one| refused(one.answer.error)).collect();
     let Some(first) = refused.first() else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! HealthCheckRejected: the pod answers the health check with a status that is neither 200 nor a redirect.
 
 use super::text::quote;
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
 use crate::topology::{Backend, Topology};
 
 /// The rule.
@@ -42,16 +42,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         401 | 403 => finding.fix(format!("exempt {path} from authentication, or point the health check at a path that needs none")),
         415 => finding.fix("serve HTTP health checks beside gRPC, on a path that answers 200"),
         500..=599 => finding.fix(format!("find out why {path} fails: kubectl -n {namespace} logs {}", quote(&first.question.pod.metadata.name))),
-        _ => finding.fix(format!("point the health check at a path that answers 200 (now it asks {path}), or make {path} answer 200")),
+        _ => finding.fix(format!("make {path} answer 200, or point the health check at a path that does")),
     };
-    Ok(Some(finding.fix(match backend.backend_config.as_ref().seen() {
-        Some(config) => format!("set spec.healthCheck.requestPath: kubectl -n {namespace} edit backendconfig {}", quote(&config.metadata.name)),
-        None => format!(
-            "set spec.healthCheck.requestPath in a BackendConfig that Service {} names in its annotation cloud.google.com/backend-config; \
-             a readinessProbe counts only when it is there before the load balancer is made",
-            backend.service_name
-        ),
-    })))
+    Ok(Some(backend_config::ask_elsewhere(topology, backend, &first.question).iter().fold(finding, |finding, step| finding.fix(step))))
 }
 
 fn meaning(status: u16) -> &'static str {

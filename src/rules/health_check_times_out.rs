@@ -1,6 +1,8 @@
 //! HealthCheckTimesOut: the pod answers later than the health check waits.
 
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
+use serde_json::json;
+
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
 use crate::snapshot::probe::ProbeError;
 use crate::topology::answers::Answered;
 use crate::topology::{Backend, Topology};
@@ -18,6 +20,9 @@ pub static RULE: Rule = Rule {
     check: Check::Backend(check),
 };
 
+/// The longest timeout and interval that Compute takes, in seconds.
+const LONGEST: i64 = 300;
+
 fn late(one: &Answered<'_>) -> bool {
     let limit = u64::try_from(one.question.timeout_sec).unwrap_or_default().saturating_mul(1000);
     one.answer.error == Some(ProbeError::Timeout) || one.answer.latency_ms.is_some_and(|latency| latency > limit)
@@ -27,21 +32,34 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if !backend.failing_answers(topology)?.iter().any(late) {
         return Ok(None);
     }
-    let answered = backend.failing_answers_in_reach(topology)?;
+    // An answer that came, however late, was kept out by nobody.
+    let mut answered = backend.failing_answers(topology)?;
+    if answered.iter().any(|one| one.answer.error.is_some() && late(one)) {
+        let reached = |one: &Answered<'_>| one.answer.error.is_none();
+        let in_reach = backend.failing_answers_in_reach(topology);
+        answered.retain(reached);
+        match in_reach {
+            Ok(in_reach) => answered.extend(in_reach.into_iter().filter(|one| !reached(one))),
+            Err(why) if !answered.iter().any(late) => return Err(why),
+            Err(_) => {}
+        }
+    }
     let late: Vec<_> = answered.iter().filter(|one| late(one)).collect();
     let Some(first) = late.first() else { return Ok(None) };
     let (timeout, path) = (first.question.timeout_sec, first.question.path);
     let mut finding = Finding::certain(format!("the pods do not answer the health check on {path} within its timeout of {timeout} s"));
     for one in &late {
-        let saw = one.answer.latency_ms.map_or_else(|| "no answer".to_owned(), |latency| format!("an answer after {latency} ms"));
+        let saw = one.answer.latency_ms.map_or_else(|| format!("no answer within {timeout} s"), |_| format!("an answer after more than {timeout} s"));
         finding = finding.evidence(one.place(), saw);
     }
-    Ok(Some(
-        finding
-            .fix(format!("make {path} cheaper, or point the health check at a cheaper path"))
-            .fix(format!(
-                "or raise spec.healthCheck.timeoutSec (now {timeout}; not above checkIntervalSec) in a BackendConfig that Service {} names in its annotation cloud.google.com/backend-config",
-                backend.service_name
-            )),
-    ))
+    let finding = finding.fix(format!("make {path} cheaper, or point the health check at a cheaper path"));
+    let slowest = late.iter().filter_map(|one| one.answer.latency_ms).max().unwrap_or_default();
+    let enough = i64::try_from(slowest.div_ceil(1000)).unwrap_or(timeout).max(timeout).saturating_mul(2).min(LONGEST);
+    if enough <= timeout {
+        return Ok(Some(finding));
+    }
+    let interval = backend.health_check.as_ref().seen().map_or(0, |check| check.check_interval_sec).max(enough);
+    let steps = backend_config::set(topology, backend, &json!({"checkIntervalSec": interval, "timeoutSec": enough}));
+    let finding = finding.fix("or give it more time, as follows");
+    Ok(Some(steps.iter().fold(finding, |finding, step| finding.fix(step))))
 }

@@ -4,10 +4,13 @@
 //! [`Unknown`] that kept the rule from answering. Never: reads a server, a clock or another rule; rules know each other by code in
 //! `explains` alone.
 
+pub mod backend_config;
 pub mod finding;
 mod firewall_commands;
 mod neg_errors;
 pub mod page;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 pub use finding::{Confidence, Evidence, Finding, Severity};
@@ -103,18 +106,37 @@ macro_rules! catalogue {
 
 // Sorted: the modules' names are the codes in snake case.
 catalogue! {
+    app_protocols_invalid,
+    backend_config_invalid,
+    backend_config_not_found,
     backend_partially_unhealthy,
+    backend_protocol_mismatch,
     backend_unhealthy,
+    certificate_not_found,
     default_backend_unavailable,
+    deletion_blocked,
+    duplicate_host,
     endpoint_port_name_mismatch,
+    external_traffic_policy_local,
     firewall_change_required,
+    foreign_finalizer,
+    frontend_config_not_found,
+    health_check_drift,
     health_check_firewall_blocked,
+    health_check_port_wrong,
     health_check_redirected,
     health_check_refused,
     health_check_rejected,
     health_check_times_out,
+    health_check_timing_invalid,
+    http_and_https_disabled,
     http_load_balancing_disabled,
     ingress_class_not_handled,
+    ingress_controller_stalled,
+    internal_https_needs_shared_address,
+    internal_service_needs_neg,
+    managed_certificate_not_active,
+    name_invalid,
     neg_annotation_invalid,
     neg_attach_failed,
     neg_degraded,
@@ -127,12 +149,26 @@ catalogue! {
     no_address,
     no_endpoints,
     no_usable_nodes,
+    organization_policy_denied,
+    path_invalid,
     pods_not_ready,
     provisioning,
+    proxy_only_subnet_missing,
+    quota_exceeded,
+    readiness_gate_blocked,
+    readiness_gate_timed_out,
     readiness_probe_not_used,
+    redirect_without_tls,
+    resource_backend_unsupported,
+    rule_ignored,
+    service_agent_permission_denied,
     service_not_found,
     service_port_not_found,
     service_type_unsupported,
+    stale_status,
+    static_address_unusable,
+    tls_secret_invalid,
+    tls_secret_not_found,
 }
 
 /// The rule of a code.

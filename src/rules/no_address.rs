@@ -24,9 +24,11 @@ fn check(topology: &Topology<'_>) -> Answer {
         return Ok(None);
     }
     let since = topology.first_sync();
-    let minutes = since.map_or(0, |since| topology.since(since).as_mins());
     Ok(Some(
-        Finding::certain(format!("the Ingress has no address, {minutes} minutes after it was first seen"))
+        Finding::certain(match since {
+            Some(since) => format!("the Ingress has no address, although it is there since {since}"),
+            None => "the Ingress has no address".to_owned(),
+        })
             .evidence("Ingress status.loadBalancer.ingress", "empty")
             .fix(format!("kubectl -n {} describe ingress {}", quote(topology.namespace()), quote(topology.name())))
             .since(since)

@@ -18,6 +18,10 @@ pub static RULE: Rule = Rule {
     check: Check::Backend(check),
 };
 
+/// The label that names who writes a slice, and the cluster's own controller.
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
+
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.role == Role::SystemDefault || backend.port.is_none() {
         return Ok(None);
@@ -37,14 +41,17 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     let pods = backend.pods.as_ref().map_err(Clone::clone)?;
     let live: Vec<_> = pods.iter().filter(|pod| !pod.finished() && !pod.terminating()).collect();
-    if live.iter().any(|pod| pod.scheduled()) {
+    if live.iter().any(|pod| pod.scheduled()) || served_by_hand(backend) {
         return Ok(None);
     }
     let selector = pairs(&service.spec.selector);
     if live.is_empty() {
-        return Ok(Some(nobody(topology, backend, service, &selector)));
+        let finding = nobody(topology, backend, service, &selector);
+        // Between two releases there may be a moment without a pod.
+        let leaving = pods.iter().any(|pod| !pod.finished() && !topology.lasted(pod.metadata.deletion_timestamp, topology.grace.rollout));
+        return Ok((!leaving || scaled_to_zero(topology, backend, service)).then_some(finding));
     }
-    if live.iter().any(|pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout)) {
+    if live.iter().all(|pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout)) {
         return Ok(None);
     }
     let mut finding = Finding::certain(format!("none of the {} that Service {name:?} selects has been scheduled to a node", counted(live.len(), "pod")));
@@ -59,30 +66,55 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     ))
 }
 
+/// Somebody else than the cluster's own controller writes endpoints for the Service.
+fn served_by_hand(backend: &Backend<'_>) -> bool {
+    let endpoints = backend.endpoints.as_deref().unwrap_or_default();
+    endpoints.iter().any(|one| one.slice.metadata.labels.get(MANAGED_BY).is_none_or(|by| &**by != SLICE_CONTROLLER) && !one.endpoint.terminating())
+}
+
+/// The Deployments and StatefulSets whose pods the Service would select: kind, name, what is asked for.
+fn workloads<'a>(topology: &Topology<'a>, backend: &Backend<'_>, service: &Service) -> Vec<(&'static str, &'a str, &'a WorkloadSpec)> {
+    let kubernetes = &topology.snapshot.kubernetes;
+    let deployments = kubernetes.deployments.in_namespace(backend.namespace).into_iter().flatten();
+    let deployments = deployments.map(|deployment| ("deployment", &*deployment.metadata.name, &deployment.spec));
+    let sets = kubernetes.stateful_sets.in_namespace(backend.namespace).into_iter().flatten();
+    let sets = sets.map(|set| ("statefulset", &*set.metadata.name, &set.spec));
+    let selects = |(_, _, spec): &(&str, &str, &WorkloadSpec)| {
+        service.spec.selector.iter().all(|(key, value)| spec.template.metadata.labels.get(key) == Some(value))
+    };
+    deployments.chain(sets).filter(selects).collect()
+}
+
+fn scaled_to_zero(topology: &Topology<'_>, backend: &Backend<'_>, service: &Service) -> bool {
+    let workloads = workloads(topology, backend, service);
+    !workloads.is_empty() && workloads.iter().all(|(_, _, spec)| spec.replicas == Some(0))
+}
+
 /// No pod is selected: zero replicas, a selector that matches nothing, or nothing deployed.
 fn nobody(topology: &Topology<'_>, backend: &Backend<'_>, service: &Service, selector: &str) -> Finding {
     let (namespace, name) = (backend.namespace, backend.service_name);
-    let selects = |workload: &WorkloadSpec| {
-        service.spec.selector.iter().all(|(key, value)| workload.template.metadata.labels.get(key) == Some(value))
-    };
-    let kubernetes = &topology.snapshot.kubernetes;
-    let deployments = kubernetes.deployments.in_namespace(namespace).into_iter().flatten();
-    let deployments = deployments.map(|deployment| ("deployment", &deployment.metadata.name, &deployment.spec));
-    let sets = kubernetes.stateful_sets.in_namespace(namespace).into_iter().flatten();
-    let sets = sets.map(|set| ("statefulset", &set.metadata.name, &set.spec));
-    let workloads: Vec<_> = deployments.chain(sets).collect();
+    let workloads = workloads(topology, backend, service);
     let from = format!("Service {namespace}/{name} spec.selector");
 
-    if let Some((kind, workload, _)) = workloads.iter().find(|(_, _, spec)| selects(spec) && spec.replicas == Some(0)) {
+    if let Some((kind, workload, _)) = workloads.iter().find(|(_, _, spec)| spec.replicas == Some(0)) {
         return Finding::certain(format!("Service {name:?} selects no pod: {kind} {workload} is scaled to zero"))
             .evidence(from, selector)
             .evidence(format!("{kind} {namespace}/{workload} spec.replicas"), "0")
             .fix(format!("kubectl -n {} scale {kind} {} --replicas=1", quote(namespace), quote(workload)));
     }
-    if let Some((kind, workload, _)) = workloads.iter().find(|(_, _, spec)| selects(spec)) {
+    if let Some((kind, workload, _)) = workloads.first() {
         return Finding::certain(format!("Service {name:?} selects no pod: {kind} {workload} has made none"))
             .evidence(from, selector)
             .fix(format!("kubectl -n {} describe {kind} {}", quote(namespace), quote(workload)));
+    }
+    let ended = backend.pods.as_deref().unwrap_or_default();
+    if !ended.is_empty() {
+        let names = some_of(ended.iter().map(|pod| &pod.metadata.name), 3);
+        return Finding::certain(format!("Service {name:?} selects no pod that runs: what it selects has finished or is being deleted"))
+            .evidence(from, selector)
+            .evidence("pods that have finished or are being deleted", names)
+            .fix("deploy the application again, or correct the selector")
+            .fix(format!("kubectl -n {} get pods -l {}", quote(namespace), quote(selector)));
     }
     let finding = Finding::certain(format!("Service {name:?} selects no pod: no pod in namespace {namespace:?} carries {selector}")).evidence(from, selector);
     match nearest(topology, backend, service) {
@@ -124,6 +156,5 @@ fn nearest(topology: &Topology<'_>, backend: &Backend<'_>, service: &Service) ->
 }
 
 fn pairs(pairs: &Pairs) -> String {
-    let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    if pairs.len() > 5 { some_of(pairs, 5) } else { pairs.join(",") }
+    pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }

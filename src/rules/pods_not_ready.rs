@@ -18,6 +18,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
+    let Some(_) = backend.service.clone().known()? else { return Ok(None) };
     if backend.role == Role::SystemDefault || backend.port.is_none() {
         return Ok(None);
     }
@@ -27,7 +28,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     // A start takes its time; a container that has failed before does not need more of it.
-    let starting = live.iter().any(|pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout) && !pod.has_failed());
+    let starting = live.iter().all(|pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout) && !pod.has_failed());
     if starting {
         return Ok(None);
     }

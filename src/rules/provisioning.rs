@@ -38,10 +38,9 @@ fn check(topology: &Topology<'_>) -> Answer {
         }
         "no healthy endpoint yet"
     };
-    let age = topology.first_sync().map_or(0, |first| topology.since(first).as_secs().max(0));
     let limit = topology.grace.provisioning.as_mins();
     Ok(Some(
-        Finding::certain(format!("the load balancer is being made: {missing}, {age} s after the first sync"))
+        Finding::certain(format!("the load balancer is being made: {missing}"))
             .evidence("first sync of the Ingress", topology.first_sync().map_or_else(|| "none".to_owned(), |first| first.to_string()))
             .fix(format!("wait: it may take up to {limit} minutes")),
     ))

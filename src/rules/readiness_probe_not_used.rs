@@ -1,9 +1,9 @@
 //! ReadinessProbeNotUsed: the pods have a readinessProbe that the controller cannot use, so the health check asks the default path.
 
 use super::text::quote;
-use super::{Answer, Check, Finding, Rule, Section, Severity};
+use super::{Answer, Check, Finding, Rule, Section, Severity, backend_config};
 use crate::topology::health_check::{PassedOver, Unusable, choose, passed_over};
-use crate::topology::{Backend, Role, State, Topology};
+use crate::topology::{Backend, Role, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -30,35 +30,38 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let Some(port) = backend.port else { return Ok(None) };
-    let pods = backend.pods.as_ref().map_err(Clone::clone)?;
-    let unused = passed_over(pods, port, &backend.protocol);
+    let mut pods = backend.pods.clone()?;
+    pods.retain(|pod| !pod.finished());
+    let unused = passed_over(&pods, port, &backend.protocol);
     let Some(first) = unused.first() else { return Ok(None) };
-    if choose(pods, port, &backend.protocol).is_some() {
+    if choose(&pods, port, &backend.protocol).is_some() {
         return Ok(None);
     }
     let Some(check) = backend.health_check.clone().known()? else { return Ok(None) };
     let default_path = check.http().is_some_and(|http| matches!(&*http.request_path, "" | "/") && http.host.is_empty());
-    // Where the default path answers, the load balancer is content with it, and nothing is wrong.
-    if !default_path || backend.count(State::Unhealthy) == 0 {
-        return Ok(None);
-    }
+    // Where the default path answers, the load balancer is content with it, and nothing is wrong; a pod that is not Ready has other
+    // troubles than what the health check asks.
+    let failing = backend.failing_questions();
+    let (true, Some(question)) = (default_path, failing.first()) else { return Ok(None) };
     let answers = backend.failing_answers(topology).unwrap_or_default();
     if !answers.is_empty() && answers.iter().all(|one| one.answer.status == Some(200)) {
+        return Ok(None);
+    }
+    // A path that BackendConfig names is meant, whatever the probe asks.
+    let Some(config) = backend.named_config()? else { return Ok(None) };
+    if config.and_then(|config| config.spec.health_check.as_ref()).is_some_and(|check| check.request_path.is_some()) {
         return Ok(None);
     }
     let (why, mend) = explain(first, &backend.protocol);
     let (pod, container) = (first.pod.key(), &first.container.name);
     let finding = Finding::certain(format!("the readinessProbe of container {container:?} is not used for the health check, which asks / instead: {why}"))
         .evidence(format!("pod {pod} container {container} readinessProbe"), &why)
-        .evidence(format!("health check {} requestPath", check.name), "/")
-        .fix(mend)
-        .fix(format!(
-            "or set spec.healthCheck.requestPath in a BackendConfig that Service {} names in its annotation cloud.google.com/backend-config; \
-             a mended probe counts only after Ingress {} was deleted and made again",
-            backend.service_name,
-            quote(topology.name())
-        ));
-    Ok(Some(finding))
+        .evidence(format!("health check {} requestPath", check.name), "/");
+    let finding = backend_config::ask_elsewhere(topology, backend, question).iter().fold(finding, |finding, step| finding.fix(step));
+    Ok(Some(finding.fix(format!(
+        "or {mend}; a mended probe counts only after all Ingresses that use this port of Service {} were deleted and made again",
+        quote(backend.service_name)
+    ))))
 }
 
 /// Why it is not used, and what would make it usable.

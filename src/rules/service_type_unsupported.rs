@@ -41,17 +41,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     Ok(Some(if type_ == "ExternalName" {
         finding.fix(format!("replace Service {name} by one that selects pods: an Ingress reaches no external name"))
     } else {
-        let wanted = with_ingress(service.metadata.annotation(keys::NEG));
+        let wanted = annotations::neg_with_ingress(service.metadata.annotation(keys::NEG));
         finding.fix(annotate(namespace, "service", name, keys::NEG, &wanted))
     }))
-}
-
-/// The annotation with `ingress` switched on and everything else as it is.
-fn with_ingress(present: Option<&str>) -> String {
-    let mut value: serde_json::Value = present.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    if !value.is_object() {
-        value = serde_json::json!({});
-    }
-    value["ingress"] = true.into();
-    value.to_string()
 }

@@ -42,3 +42,16 @@ pub fn annotate(namespace: &str, kind: &str, name: &str, key: &str, value: &str)
 pub fn project_flag(topology: &Topology<'_>) -> String {
     if topology.project().is_empty() { String::new() } else { format!(" --project={}", quote(topology.project())) }
 }
+
+/// A JSON patch of an object: `kubectl -n NS patch KIND NAME --type json -p '…'`.
+pub fn json_patch(namespace: &str, kind: &str, name: &str, steps: Vec<serde_json::Value>) -> String {
+    let patch = serde_json::Value::Array(steps).to_string();
+    format!("kubectl -n {} patch {kind} {} --type json -p {}", quote(namespace), quote(name), quote(&patch))
+}
+
+/// `CLUSTER --location=L --project=P`, where the cluster is known: what stands behind `gcloud container clusters VERB`.
+pub fn cluster(topology: &Topology<'_>) -> Option<String> {
+    let meta = &topology.snapshot.meta;
+    let known = !meta.cluster_name.is_empty() && !meta.cluster_location.is_empty();
+    known.then(|| format!("{} --location={}{}", quote(&meta.cluster_name), quote(&meta.cluster_location), project_flag(topology)))
+}

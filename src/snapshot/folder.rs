@@ -241,7 +241,7 @@ pub fn yaml_documents<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Ve
         let message = error.to_string();
         let message = message.lines().next().unwrap_or_default();
         let message = message.split(" at line ").next().unwrap_or(message);
-        FolderError::Form { path: path.to_owned(), line: line.into(), column: column.into(), message: message.to_owned() }
+        FolderError::Form { path: path.to_owned(), line, column, message: message.to_owned() }
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::snapshot::kubernetes::meta::or_default;
 use crate::snapshot::kubernetes::{Ingress, Service};
 
 /// Annotation keys.
@@ -33,6 +34,18 @@ pub mod keys {
     pub const FORWARDING_RULE: &str = "ingress.kubernetes.io/forwarding-rule";
     /// Written by the controller.
     pub const HTTPS_FORWARDING_RULE: &str = "ingress.kubernetes.io/https-forwarding-rule";
+    /// All that the controller writes on an Ingress (ingress-gce `pkg/annotations/ingress.go`).
+    pub const WRITTEN: [&str; 9] = [
+        BACKENDS,
+        URL_MAP,
+        "ingress.kubernetes.io/redirect-url-map",
+        FORWARDING_RULE,
+        "ingress.kubernetes.io/target-proxy",
+        HTTPS_FORWARDING_RULE,
+        "ingress.kubernetes.io/https-target-proxy",
+        "ingress.kubernetes.io/static-ip",
+        "ingress.kubernetes.io/ssl-cert",
+    ];
     /// NEGs of a Service.
     pub const NEG: &str = "cloud.google.com/neg";
     /// Names of the NEGs, written by the controller.
@@ -82,6 +95,16 @@ pub fn wants_ingress_neg(service: &Service) -> bool {
     matches!(neg(service), Ok(Some(NegAnnotation { ingress: true, .. })))
 }
 
+/// The NEG annotation with `ingress` switched on and everything else as it is.
+pub fn neg_with_ingress(present: Option<&str>) -> String {
+    let mut value: serde_json::Value = present.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if !value.is_object() {
+        value = serde_json::json!({});
+    }
+    value["ingress"] = true.into();
+    value.to_string()
+}
+
 /// `cloud.google.com/neg-status`: names of the NEGs by Service port, and their zones. It proves intent, not existence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -97,11 +120,16 @@ pub fn neg_status(service: &Service) -> NegStatus {
     service.metadata.annotation(keys::NEG_STATUS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
+/// An annotation's key, and its meaning or the parser's words.
+pub type Parsed<T> = (&'static str, Result<T, String>);
+
 /// Application protocols by port name, with the key they stand under; the alpha key wins.
-pub fn app_protocols(service: &Service) -> Option<(&'static str, Result<BTreeMap<Box<str>, Box<str>>, String>)> {
+pub fn app_protocols(service: &Service) -> Option<Parsed<BTreeMap<Box<str>, Box<str>>>> {
     [keys::APP_PROTOCOLS_ALPHA, keys::APP_PROTOCOLS].into_iter().find_map(|key| {
         let text = service.metadata.annotation(key)?;
-        Some((key, serde_json::from_str(text).map_err(|error| error.to_string())))
+        // `null` is an empty map to the controller.
+        let protocols = serde_json::from_str::<Option<_>>(text).map(Option::unwrap_or_default);
+        Some((key, protocols.map_err(|error| error.to_string())))
     })
 }
 
@@ -109,9 +137,11 @@ pub fn app_protocols(service: &Service) -> Option<(&'static str, Result<BTreeMap
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct BackendConfigAnnotation {
-    /// For every port that `ports` does not name.
+    /// For every port that `ports` does not name. Go's decoder, which the controller uses, takes keys in any case.
+    #[serde(alias = "Default", deserialize_with = "or_default")]
     pub default: Box<str>,
     /// By port name or number.
+    #[serde(alias = "Ports", deserialize_with = "or_default")]
     pub ports: BTreeMap<Box<str>, Box<str>>,
 }
 
@@ -127,7 +157,7 @@ impl BackendConfigAnnotation {
 }
 
 /// The BackendConfig annotation of a Service, with its key; the GA key wins.
-pub fn backend_config(service: &Service) -> Option<(&'static str, Result<BackendConfigAnnotation, String>)> {
+pub fn backend_config(service: &Service) -> Option<Parsed<BackendConfigAnnotation>> {
     [keys::BACKEND_CONFIG, keys::BACKEND_CONFIG_BETA].into_iter().find_map(|key| {
         let text = service.metadata.annotation(key)?;
         Some((key, serde_json::from_str(text).map_err(|error| error.to_string())))

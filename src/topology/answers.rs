@@ -3,11 +3,13 @@
 //! Enters: a backend and the probes. Leaves: answers of pods that serve while the load balancer calls them UNHEALTHY.
 //! Never: takes a pod that nobody asked for one that failed.
 
+use std::net::SocketAddr;
+
 use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::Pod;
 use crate::snapshot::probe::ProbeAnswer;
 
-use super::backend::{GroupKind, Question, State};
+use super::backend::{GroupKind, NO_HEALTH_STATE, Question, State};
 use super::health_check::probe_scheme;
 use super::{Backend, Topology, network_policy};
 
@@ -23,13 +25,14 @@ pub struct Answered<'a> {
 impl Answered<'_> {
     /// Where the answer comes from, for evidence.
     pub fn place(&self) -> String {
-        format!("probe of {} {}:{}{}", self.question.pod.key(), self.question.ip, self.question.port, self.question.path)
+        let address = SocketAddr::new(self.question.ip, self.question.port);
+        format!("probe of {} {address}{}", self.question.pod.key(), self.question.path)
     }
 }
 
 impl<'a> Backend<'a> {
-    /// The questions to pods that serve and whose endpoint is UNHEALTHY. Behind an instance group a pod is failing when no node passes,
-    /// or, where nodes answer only for their own pods, when its node fails.
+    /// The questions to pods that serve, are not on their way out, and whose endpoint is UNHEALTHY. Behind an instance group a pod is
+    /// failing when no node passes, or, where nodes answer only for their own pods, when its node fails.
     pub fn failing_questions(&self) -> Vec<Question<'a>> {
         let local = self.service.as_ref().seen().is_some_and(|service| &*service.spec.external_traffic_policy == "Local");
         let failing = |pod: &Pod| match self.kind {
@@ -40,11 +43,17 @@ impl<'a> Backend<'a> {
         if self.count(State::Unhealthy) == 0 {
             return Vec::new();
         }
-        self.questions().into_iter().filter(|question| question.pod.serves() && failing(question.pod)).collect()
+        let asked = |pod: &Pod| pod.serves() && !pod.terminating() && failing(pod);
+        self.questions().into_iter().filter(|question| asked(question.pod)).collect()
     }
 
-    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked.
+    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when the
+    /// health of the endpoints could not be read.
     pub fn failing_answers(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
+        // Where the API answered without a state, there was nothing to read yet.
+        if let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE) {
+            return Err(why);
+        }
         let probes = &topology.snapshot.probes;
         let mut answered = Vec::new();
         let mut unasked = None;

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::snapshot::compute::{BackendService, HealthCheck, NetworkEndpointGroup, location, normalise, short_name};
+use crate::snapshot::compute::{
+    BackendService, HealthCheck, HealthStatus, NetworkEndpointGroup, location, normalise, short_name,
+};
 use crate::snapshot::kubernetes::{
     BackendConfig, Endpoint, EndpointSlice, Event, Ingress, Pod, PortRef, Service, ServiceBackendPort,
     ServiceNetworkEndpointGroup, ServicePort,
@@ -19,6 +21,9 @@ use super::{Topology, annotations, events};
 
 /// Namespace and name of the Service behind which the add-on's default backend runs.
 pub const SYSTEM_DEFAULT: (&str, &str) = ("kube-system", "default-http-backend");
+
+/// Why health is unread where the API answered, but with no state for any endpoint.
+pub const NO_HEALTH_STATE: &str = "NoHealthState";
 
 /// Why a backend is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +85,13 @@ pub struct Member<'a> {
     pub pod: Option<&'a Pod>,
 }
 
+impl Member<'_> {
+    /// Its address and port, as one writes them.
+    pub fn place(&self) -> String {
+        if self.address.contains(':') { format!("[{}]:{}", self.address, self.port) } else { format!("{}:{}", self.address, self.port) }
+    }
+}
+
 /// A group of endpoints in one zone.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
@@ -131,6 +143,9 @@ pub struct Backend<'a> {
     pub port_ref: PortRef,
     /// The routes that lead to it, as `host/path`.
     pub routes: Vec<String>,
+    /// The load balancer has it. Not so where only routes name it that later ones replace: the controller still checks it, and makes
+    /// no backend service for it.
+    pub served: bool,
     /// The Service.
     pub service: Observed<&'a Service>,
     /// The Service port; `None` when the Service was not seen or has no such port.
@@ -174,21 +189,26 @@ pub fn find_port<'a>(service: &'a Service, port: &PortRef) -> Option<&'a Service
     })
 }
 
+/// A Service port as the routes of an Ingress name it.
+pub(super) struct Named<'a> {
+    pub(super) service_name: &'a str,
+    pub(super) service: Observed<&'a Service>,
+    pub(super) port_ref: PortRef,
+    pub(super) routes: Vec<String>,
+    /// One of the routes stands in the URL map.
+    pub(super) counts: bool,
+}
+
 /// A backend that the Ingress names.
-pub(super) fn routed<'a>(
-    topology: &Topology<'a>,
-    ingress: &'a Ingress,
-    class: Class,
-    service_name: &'a str,
-    service: Observed<&'a Service>,
-    port: PortRef,
-) -> Backend<'a> {
-    let name = format!("{service_name}:{port}");
+pub(super) fn routed<'a>(topology: &Topology<'a>, ingress: &'a Ingress, class: Class, named: Named<'a>) -> Backend<'a> {
+    let Named { service_name, service, port_ref, routes, counts } = named;
+    let name = format!("{service_name}:{port_ref}");
     let seen = service.as_ref().seen().copied();
     let neg = class.regional() || seen.is_some_and(annotations::wants_ingress_neg);
     let kind = if neg { GroupKind::Neg } else { GroupKind::InstanceGroup };
-    let place = Place { role: Role::Routed, namespace: &ingress.metadata.namespace, service_name, class: Some(class) };
-    build(topology, place, name, service, port, kind)
+    let namespace = &ingress.metadata.namespace;
+    let place = Place { role: Role::Routed, namespace, service_name, class: Some(class), served: counts };
+    Backend { routes, ..build(topology, place, name, service, port_ref, kind) }
 }
 
 /// The add-on's own backend for requests that match no rule.
@@ -198,7 +218,7 @@ pub(super) fn system_default<'a>(topology: &Topology<'a>, class: Class) -> Backe
     let seen = service.as_ref().seen().copied();
     let neg = class.regional() || seen.is_some_and(annotations::wants_ingress_neg);
     let kind = if neg { GroupKind::Neg } else { GroupKind::InstanceGroup };
-    let place = Place { role: Role::SystemDefault, namespace, service_name, class: Some(class) };
+    let place = Place { role: Role::SystemDefault, namespace, service_name, class: Some(class), served: true };
     build(topology, place, format!("{namespace}/{service_name}:http"), service, PortRef::Name("http".into()), kind)
 }
 
@@ -210,7 +230,8 @@ pub(super) fn standalone<'a>(topology: &Topology<'a>, service: &'a Service) -> V
         .into_keys()
         .map(|port| {
             let meta = &service.metadata;
-            let place = Place { role: Role::Standalone, namespace: &meta.namespace, service_name: &meta.name, class: None };
+            let place =
+                Place { role: Role::Standalone, namespace: &meta.namespace, service_name: &meta.name, class: None, served: true };
             let name = format!("{}:{port}", meta.name);
             build(topology, place, name, Observed::Present(service), PortRef::Number(port), GroupKind::Neg)
         })
@@ -223,6 +244,7 @@ struct Place<'a> {
     namespace: &'a str,
     service_name: &'a str,
     class: Option<Class>,
+    served: bool,
 }
 
 fn build<'a>(
@@ -234,7 +256,7 @@ fn build<'a>(
     kind: GroupKind,
 ) -> Backend<'a> {
     let kubernetes = &topology.snapshot.kubernetes;
-    let Place { role, namespace, service_name, class } = place;
+    let Place { role, namespace, service_name, class, served } = place;
     let seen = service.as_ref().seen().copied();
     let port = seen.and_then(|service| find_port(service, &port_ref));
     let neg_name =
@@ -268,6 +290,7 @@ fn build<'a>(
         namespace,
         service_name,
         routes: Vec::new(),
+        served,
         port,
         kind,
         protocol: protocol(seen, port),
@@ -284,7 +307,9 @@ fn build<'a>(
         port_ref,
         backend_service_path,
     };
-    backend.read_compute(topology);
+    if served {
+        backend.read_compute(topology);
+    }
     backend
 }
 
@@ -428,8 +453,19 @@ impl<'a> Backend<'a> {
         Ok(groups)
     }
 
-    /// The endpoints of a group with the health that `backend_service` (any, when `None`) finds.
+    /// The endpoints of a group with the health that `backend_service` (any, when `None`) finds, by address.
     fn members(&self, topology: &Topology<'a>, group: &str, backend_service: Option<&str>) -> Result<Vec<Member<'a>>, Unknown> {
+        let mut members = self.members_listed(topology, group, backend_service)?;
+        members.sort_by(|a, b| (&a.address, a.port, &a.node).cmp(&(&b.address, b.port, &b.node)));
+        Ok(members)
+    }
+
+    fn members_listed(
+        &self,
+        topology: &Topology<'a>,
+        group: &str,
+        backend_service: Option<&str>,
+    ) -> Result<Vec<Member<'a>>, Unknown> {
         let compute = &topology.snapshot.compute;
         let health = backend_service.map(|path| compute.health_of(path, group));
         if group.contains("/instanceGroups/") {
@@ -459,10 +495,16 @@ impl<'a> Backend<'a> {
                         backend_service.is_none_or(|path| normalise(of, topology.project()) == path)
                     })
                     .map(|health| either(&health.health_state, &health.ipv6_health_state));
-                let confirmed = health
-                    .iter()
-                    .filter(|status| status.ip_address == endpoint.ip_address && status.port == endpoint.port)
-                    .map(|status| either(&status.health_state, &status.ipv6_health_state));
+                let of = |status: &&HealthStatus| {
+                    let address = (&status.ip_address, &status.ipv6_address);
+                    let same = if endpoint.ip_address.is_empty() {
+                        *address.1 == endpoint.ipv6_address
+                    } else {
+                        *address.0 == endpoint.ip_address
+                    };
+                    same && status.port == endpoint.port
+                };
+                let confirmed = health.iter().filter(of).map(|status| either(&status.health_state, &status.ipv6_health_state));
                 Member {
                     address: if endpoint.ip_address.is_empty() {
                         endpoint.ipv6_address.clone()
@@ -473,22 +515,23 @@ impl<'a> Backend<'a> {
                     node: endpoint.instance.clone(),
                     // Whoever says HEALTHY is right: of two reads at different moments the better one must not be accused.
                     state: listed.chain(confirmed).min().unwrap_or(State::Unknown),
-                    pod: self.pod_at(&endpoint.ip_address).or_else(|| self.pod_at(&endpoint.ipv6_address)),
+                    pod: self
+                        .pod_at(&endpoint.ip_address, endpoint.port)
+                        .or_else(|| self.pod_at(&endpoint.ipv6_address, endpoint.port)),
                 }
             })
             .collect())
     }
 
-    /// The pod of this Service at an address.
-    fn pod_at(&self, address: &str) -> Option<&'a Pod> {
-        if address.is_empty() {
-            return None;
-        }
+    /// The pod of this Service at an address; of several on one node's network the one with the port.
+    fn pod_at(&self, address: &str, port: i64) -> Option<&'a Pod> {
+        // Compute writes IPv6 addresses out, Kubernetes shortens them.
+        let address = &*address.parse::<IpAddr>().ok()?.to_string();
         let endpoints = self.endpoints.as_deref().unwrap_or_default();
         let first = endpoints.partition_point(|endpoint| endpoint.address < address);
-        let listed =
-            endpoints[first..].iter().take_while(|endpoint| endpoint.address == address).find_map(|endpoint| endpoint.pod);
-        listed.or_else(|| {
+        let here = || endpoints[first..].iter().take_while(|endpoint| endpoint.address == address);
+        let on_port = here().filter(|endpoint| endpoint.port.map(i64::from) == Some(port)).find_map(|endpoint| endpoint.pod);
+        on_port.or_else(|| here().find_map(|endpoint| endpoint.pod)).or_else(|| {
             // Slices lag behind pods for a moment; a finished pod's address may belong to another one by now.
             if first < endpoints.len() && endpoints[first].address == address {
                 return None;
@@ -531,7 +574,7 @@ impl<'a> Backend<'a> {
         stateless.then(|| Unknown {
             source: Source::Compute,
             resource: self.backend_service_path.as_deref().map_or("getHealth".into(), |path| format!("{path}/getHealth").into()),
-            reason: "NoHealthState".into(),
+            reason: NO_HEALTH_STATE.into(),
             message: "the answer holds no healthState".into(),
         })
     }
@@ -569,6 +612,13 @@ impl<'a> Backend<'a> {
         Ok(events::standing_on_service(&own.collect::<Vec<_>>(), self.svc_neg.as_ref().seen().copied()))
     }
 
+    /// The port at which the endpoints serve, where they agree on one.
+    pub fn endpoint_port(&self) -> Option<i64> {
+        let mut ports = self.endpoints.as_deref().unwrap_or_default().iter().filter_map(|endpoint| endpoint.port);
+        let first = ports.next()?;
+        ports.all(|port| port == first).then_some(i64::from(first))
+    }
+
     /// The health check's question to a pod of this backend: the port to ask it at. `None` when it cannot be put to the pod.
     fn question_port(&self, check: &HealthCheck, endpoint: &SliceEndpoint<'_>) -> Option<u16> {
         let http = check.http()?;
@@ -579,9 +629,13 @@ impl<'a> Backend<'a> {
             "" => http.port,
             _ => None,
         };
-        let node_port = self.port.map(|port| i64::from(port.node_port));
         let port = match fixed {
-            Some(fixed) if self.kind == GroupKind::InstanceGroup && Some(fixed) == node_port => endpoint.port.map(i64::from),
+            // The nodes are asked: a node port of the Service leads to a port of the pod, any other to nobody that a pod could answer for.
+            Some(fixed) if self.kind == GroupKind::InstanceGroup => {
+                let service = self.service.as_ref().seen()?;
+                let through = service.spec.ports.iter().find(|port| i64::from(port.node_port) == fixed && port.node_port != 0)?;
+                endpoint.slice.ports.iter().find(|port| port.name == through.name)?.port.map(i64::from)
+            }
             Some(fixed) => Some(fixed),
             None => endpoint.port.map(i64::from),
         };
@@ -594,10 +648,13 @@ impl<'a> Backend<'a> {
         let Some(http) = check.http() else { return Vec::new() };
         let scheme =
             if &*check.type_ == "HTTP" { crate::snapshot::probe::Scheme::Http } else { crate::snapshot::probe::Scheme::Https };
-        self.endpoints
-            .as_deref()
-            .unwrap_or_default()
+        // The NEG controller passes IPv6 slices over, unless there is nothing else.
+        let endpoints = self.endpoints.as_deref().unwrap_or_default();
+        let v6 = |endpoint: &&SliceEndpoint<'_>| &*endpoint.slice.address_type == "IPv6";
+        let only_v6 = endpoints.iter().all(|endpoint| v6(&endpoint));
+        endpoints
             .iter()
+            .filter(|endpoint| only_v6 || !v6(endpoint))
             .filter_map(|endpoint| {
                 Some(Question {
                     pod: endpoint.pod?,

@@ -63,18 +63,31 @@ pub fn class_of(ingress: &Ingress, kubernetes: &Kubernetes) -> Class {
         ("gce-regional-external", _) => return Class::RegionalExternal,
         _ => {}
     }
-    let meant = if annotation.is_empty() { ingress.spec.ingress_class_name.as_deref().unwrap_or_default() } else { annotation };
+    let meant = class_value(ingress);
     if meant_for_gke(meant) && !served_by_others(meant, ingress, kubernetes) {
         return Class::Missed;
     }
-    if carries_leftovers(ingress) { Class::Left } else { Class::Foreign }
+    let left = carries_leftovers(ingress) && (has_finalizer(ingress) || !address_of_others(meant, ingress, kubernetes));
+    if left { Class::Left } else { Class::Foreign }
+}
+
+/// The value that decides: the annotation's, or `spec.ingressClassName` where there is none.
+fn class_value(ingress: &Ingress) -> &str {
+    let annotation = ingress.metadata.annotation(keys::INGRESS_CLASS).unwrap_or_default();
+    if annotation.is_empty() { ingress.spec.ingress_class_name.as_deref().unwrap_or_default() } else { annotation }
+}
+
+/// Another Ingress of the class, which GKE's controller has left nothing on, shows the same address: it is the new controller's.
+fn address_of_others(class: &str, ingress: &Ingress, kubernetes: &Kubernetes) -> bool {
+    let address = ingress.address();
+    kubernetes.ingresses.iter().any(|other| {
+        other.address() == address && class_value(other) == class && !std::ptr::eq(other, ingress) && !carries_leftovers(other)
+    })
 }
 
 /// The class that somebody probably meant: `gce` for `GCE`, `gce-internal` for `gce_internal `.
 pub fn meant_class(ingress: &Ingress) -> Class {
-    let annotation = ingress.metadata.annotation(keys::INGRESS_CLASS).unwrap_or_default();
-    let meant = if annotation.is_empty() { ingress.spec.ingress_class_name.as_deref().unwrap_or_default() } else { annotation };
-    let meant = simplified(meant);
+    let meant = simplified(class_value(ingress));
     if meant.contains("internal") {
         Class::Internal
     } else if meant.contains("regional") {

@@ -41,4 +41,6 @@ grace! {
     heartbeat = 1200,
     /// Since its last renewal until a controller's Lease counts as stale.
     lease = 120,
+    /// Since a managed certificate was asked for until it must be active.
+    managed_certificate = 3600,
 }

@@ -5,7 +5,10 @@
 //! Source: ingress-gce `pkg/controller/translator/translator.go` (`GetProbe`, `getHTTPProbe`, `isSimpleHTTPProbe`),
 //! `pkg/healthchecks/healthchecks.go`, `pkg/translator/healthchecks.go`.
 
-use crate::snapshot::kubernetes::{Container, HealthCheckConfig, Pod, PortRef, ReadinessProbe, ServicePort};
+use crate::snapshot::kubernetes::{Container, HealthCheckConfig, HttpGet, Pod, PortRef, ReadinessProbe, ServicePort};
+use crate::snapshot::probe::Scheme;
+
+use super::backend::Question;
 
 /// Why a readinessProbe is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +135,23 @@ fn unusable(container: &Container, probe: &ReadinessProbe, port: &ServicePort, p
         }
     }
     Some(if declares { Unusable::OtherPort { probe: get.port.clone(), target } } else { Unusable::Undeclared(target) })
+}
+
+/// Another path than the question's that the kubelet asks at the same port over the same scheme, and that makes the pod Ready.
+pub fn passing_path<'a>(question: &Question<'a>) -> Option<&'a str> {
+    let pod = question.pod;
+    let asks_here = |get: &&HttpGet, container: &Container| {
+        let number = match &get.port {
+            PortRef::Number(number) => Some(*number),
+            PortRef::Name(name) => container.ports.iter().find(|port| port.name == *name).map(|port| port.container_port),
+        };
+        let scheme = if &*get.scheme == "HTTPS" { Scheme::Https } else { Scheme::Http };
+        get.host.is_empty() && number == Some(i32::from(question.port)) && scheme == question.scheme
+    };
+    let gets = pod.spec.containers.iter().filter_map(|container| {
+        container.readiness_probe.as_ref()?.http_get.as_ref().filter(|get| asks_here(get, container))
+    });
+    gets.map(|get| if get.path.is_empty() { "/" } else { &*get.path }).find(|path| *path != question.path && path.starts_with('/'))
 }
 
 /// The fields of a health check that the controller derives.

@@ -4,23 +4,32 @@
 //! that a rule asks in the words of the field. Never: judges, reads a clock or a server, or copies the world.
 
 pub mod addon;
+pub mod address;
 pub mod annotations;
 pub mod answers;
 pub mod apps;
 pub mod backend;
+pub mod certificate;
 pub mod class;
 pub mod events;
 pub mod firewall;
 pub mod firewall_command;
 pub mod fleet;
+pub mod frontend;
 pub mod grace;
 pub mod health_check;
+pub mod health_settings;
 pub mod naming;
 pub mod neg;
 pub mod neg_drift;
 pub mod network_policy;
 pub mod nodes;
+pub mod readiness_gate;
+pub mod refusals;
+pub mod routing;
 pub mod vpc;
+pub mod wants;
+pub mod wrong_port;
 
 use std::collections::BTreeMap;
 
@@ -29,10 +38,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::snapshot::kubernetes::{Event, Ingress, ObjectMeta, PortRef, Service};
 use crate::snapshot::{Snapshot, Unknown};
 
+use backend::Named;
 pub use backend::{Backend, Group, GroupKind, Member, Role, SliceEndpoint, State};
 pub use class::Class;
 pub use fleet::Fleet;
+pub use frontend::{Frontend, Protocol};
 pub use grace::Grace;
+pub use routing::Route;
 
 /// Which object a diagnosis is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,20 +163,22 @@ impl<'a> Topology<'a> {
         match self.target {
             Target::Service(service) => backend::standalone(self, service),
             Target::Ingress(ingress, class) => {
-                let mut backends: Vec<Backend<'a>> = Vec::new();
+                let mut named: Vec<Named<'a>> = Vec::new();
                 let mut known: BTreeMap<(&str, PortRef), usize> = BTreeMap::new();
-                for (route, named) in self.routes() {
-                    let Some(named) = &named.service else { continue };
-                    let service = self.snapshot.kubernetes.services.get(&ingress.metadata.namespace, &named.name);
-                    let spelled = backend::port_ref(&named.port);
-                    let port = service.as_ref().seen().and_then(|service| backend::find_port(service, &spelled));
-                    let key = port.map_or_else(|| spelled.clone(), |port| PortRef::Number(port.port));
-                    let at = *known.entry((&named.name, key)).or_insert_with(|| {
-                        backends.push(backend::routed(self, ingress, class, &named.name, service, spelled));
-                        backends.len() - 1
+                for route in self.routes() {
+                    let Some(backend) = &route.backend.service else { continue };
+                    let service = self.snapshot.kubernetes.services.get(&ingress.metadata.namespace, &backend.name);
+                    let port_ref = backend::port_ref(&backend.port);
+                    let port = service.as_ref().seen().and_then(|service| backend::find_port(service, &port_ref));
+                    let key = port.map_or_else(|| port_ref.clone(), |port| PortRef::Number(port.port));
+                    let at = *known.entry((&backend.name, key)).or_insert_with(|| {
+                        named.push(Named { service_name: &backend.name, service, port_ref, routes: Vec::new(), counts: false });
+                        named.len() - 1
                     });
-                    backends[at].routes.push(route);
+                    named[at].counts |= route.counts;
+                    named[at].routes.push(route.place);
                 }
+                let mut backends: Vec<_> = named.into_iter().map(|named| backend::routed(self, ingress, class, named)).collect();
                 if self.uses_system_default_backend() {
                     backends.push(backend::system_default(self, class));
                 }
@@ -173,16 +187,9 @@ impl<'a> Topology<'a> {
         }
     }
 
-    /// Every route of the Ingress, as `host/path`, and the backend it names; the default backend's route is `*`.
-    pub fn routes(&self) -> Vec<(String, &'a crate::snapshot::kubernetes::IngressBackend)> {
-        let Some(ingress) = self.ingress() else { return Vec::new() };
-        let rules = ingress.spec.rules.iter().flat_map(|rule| {
-            let host: &str = if rule.host.is_empty() { "*" } else { &rule.host };
-            let paths = rule.http.iter().flat_map(|http| http.paths.iter());
-            paths.map(move |path| (format!("{host}{}", if path.path.is_empty() { "/*" } else { &path.path }), &path.backend))
-        });
-        let default = ingress.spec.default_backend.iter().map(|backend| ("*".to_owned(), backend));
-        rules.chain(default).collect()
+    /// Every route of the Ingress, in the order of its specification.
+    pub fn routes(&self) -> Vec<Route<'a>> {
+        self.ingress().map(routing::routes).unwrap_or_default()
     }
 
     /// The Ingress, when the target is one.
@@ -229,9 +236,10 @@ impl<'a> Topology<'a> {
         matches!(self.target, Target::Ingress(ingress, class) if class.handled() && ingress.spec.default_backend.is_none())
     }
 
-    /// The backends that the Ingress itself names.
+    /// The backends that the target itself brings and that the load balancer has: not the system default one, and none that only
+    /// replaced routes name.
     pub fn own_backends(&self) -> impl Iterator<Item = &Backend<'a>> {
-        self.backends.iter().filter(|backend| backend.role != Role::SystemDefault)
+        self.backends.iter().filter(|backend| backend.role != Role::SystemDefault && backend.served)
     }
 
     /// How long ago it was.

@@ -1,7 +1,16 @@
 //! The integration tests, in one binary: fewer links, less waiting.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod architecture;
+mod collect;
+mod distrust;
 mod group_rules;
+mod health;
+mod house;
+mod live;
+mod manifests;
 mod path_rules;
 mod scenarios;
+mod sources;
+mod variant;
 mod world;

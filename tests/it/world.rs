@@ -36,7 +36,8 @@ pub struct Answer {
 /// Every folder below `tests/scenarios`, by name.
 pub fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut folders: Vec<_> = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let mut folders: Vec<_> =
+        std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     assert!(!folders.is_empty());
     folders
@@ -67,7 +68,11 @@ pub fn snapshot(folder: &Path) -> Snapshot {
 pub fn diagnoses(snapshot: &Snapshot) -> Vec<Diagnosis> {
     let fleet = Fleet::of(snapshot);
     let grace = Grace::default();
-    fleet.targets.iter().filter_map(|target| Topology::of(snapshot, &fleet, &grace, target).map(|topology| diagnose(&topology, target, &[]))).collect()
+    fleet
+        .targets
+        .iter()
+        .filter_map(|target| Topology::of(snapshot, &fleet, &grace, target).map(|topology| diagnose(&topology, target, &[])))
+        .collect()
 }
 
 /// What differs between a diagnosis and the true answer, in words.
@@ -93,7 +98,8 @@ pub fn differences(expected: &Expected, diagnoses: &[Diagnosis]) -> Vec<String> 
         differ("verdict", diagnosis.verdict.as_str().to_owned(), answer.verdict.clone());
         differ("rootCause", format!("{:?}", diagnosis.root_cause), format!("{:?}", answer.root_cause.as_deref()));
         let causes: BTreeSet<_> = diagnosis.findings.iter().map(|root| root.found.rule.code.to_owned()).collect();
-        let symptoms: BTreeSet<_> = diagnosis.findings.iter().flat_map(|root| &root.symptoms).map(|found| found.rule.code.to_owned()).collect();
+        let symptoms: BTreeSet<_> =
+            diagnosis.findings.iter().flat_map(|root| &root.symptoms).map(|found| found.rule.code.to_owned()).collect();
         for cause in answer.causes.difference(&causes) {
             differ("cause", "absent".into(), cause.clone());
         }
@@ -105,7 +111,11 @@ pub fn differences(expected: &Expected, diagnoses: &[Diagnosis]) -> Vec<String> 
             differ("finding", code.clone(), "absent".into());
         }
     }
-    let all = expected.ingresses.keys().map(|key| (TargetKind::Ingress, key)).chain(expected.services.keys().map(|key| (TargetKind::Service, key)));
+    let all = expected
+        .ingresses
+        .keys()
+        .map(|key| (TargetKind::Ingress, key))
+        .chain(expected.services.keys().map(|key| (TargetKind::Service, key)));
     for (kind, key) in all {
         if !seen.contains(&(kind, key.clone())) {
             differences.push(format!("{key}: not diagnosed"));
@@ -117,4 +127,92 @@ pub fn differences(expected: &Expected, diagnoses: &[Diagnosis]) -> Vec<String> 
         }
     }
     differences
+}
+
+/// A scenario folder before it is decoded, so that a test can change it.
+#[derive(Clone)]
+pub struct Raw {
+    pub meta: String,
+    pub objects: Vec<serde_json::Value>,
+    pub compute: Option<serde_json::Value>,
+    pub cluster: Option<String>,
+    pub probes: Option<String>,
+}
+
+impl Raw {
+    pub fn read(folder: &Path) -> Self {
+        let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+        let path = folder.join("kubernetes.yaml");
+        Self {
+            meta: text("meta.yaml").unwrap(),
+            objects: folder::yaml_documents(&path, &text("kubernetes.yaml").unwrap()).unwrap(),
+            compute: text("compute.json").map(|text| serde_json::from_str(&text).unwrap()),
+            cluster: text("cluster.json"),
+            probes: text("probes.yaml"),
+        }
+    }
+
+    /// Decodes it, by way of the loader of folders.
+    pub fn try_snapshot(&self) -> Option<Snapshot> {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("meta.yaml", &self.meta);
+        // JSON is YAML.
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": []});
+        write("kubernetes.yaml", &list.to_string());
+        if let Some(compute) = &self.compute {
+            write("compute.json", &compute.to_string());
+        }
+        if let Some(cluster) = &self.cluster {
+            write("cluster.json", cluster);
+        }
+        if let Some(probes) = &self.probes {
+            write("probes.yaml", probes);
+        }
+        let (mut snapshot, _) = folder::load(folder.path()).ok()?;
+        for object in &self.objects {
+            // A malformed object is remembered as such.
+            let _ = snapshot.kubernetes.insert_json(object.clone());
+        }
+        Some(snapshot)
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.try_snapshot().unwrap()
+    }
+
+    /// The same with one word for another everywhere.
+    pub fn replaced(&self, from: &str, to: &str) -> Self {
+        let json = |value: &serde_json::Value| serde_json::from_str(&value.to_string().replace(from, to)).unwrap();
+        Self {
+            meta: self.meta.replace(from, to),
+            objects: self.objects.iter().map(json).collect(),
+            compute: self.compute.as_ref().map(json),
+            cluster: self.cluster.as_ref().map(|text| text.replace(from, to)),
+            probes: self.probes.as_ref().map(|text| text.replace(from, to)),
+        }
+    }
+
+    /// The lists inside a `compute.json` whose order means nothing.
+    pub fn lists(compute: &mut serde_json::Value) -> Vec<&mut Vec<serde_json::Value>> {
+        let mut lists = Vec::new();
+        if let Some(parts) = compute.as_object_mut() {
+            for (part, value) in parts {
+                let Some(map) = value.as_object_mut() else { continue };
+                match &**part {
+                    "endpoints" => lists.extend(map.values_mut().filter_map(serde_json::Value::as_array_mut)),
+                    "health" => {
+                        let groups =
+                            map.values_mut().filter_map(serde_json::Value::as_object_mut).flat_map(serde_json::Map::values_mut);
+                        lists.extend(groups.filter_map(serde_json::Value::as_array_mut));
+                    }
+                    "resources" => {
+                        lists.extend(map.values_mut().filter_map(|resource| resource.get_mut("backends")?.as_array_mut()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        lists
+    }
 }

@@ -1,2 +1,68 @@
-//! x
-fn main() {}
+//! What a developer types: `cargo xtask demo | test | bench | assets`.
+//!
+//! Enters: a command. Leaves: words on standard output, and exit code 0 only when all went well. Never: needs more than cargo, and Go once.
+
+mod cargo;
+mod checks;
+mod demo;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tasks of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Shows the program at work on a real Kubernetes API server: two broken Ingresses, their reason and their mend.
+    Demo {
+        /// Leave everything running until Ctrl-C, and say where it is.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Runs every check: format, clippy, unit, scenarios, architecture, real API server, documentation, benches.
+    Test,
+    /// Runs the benchmarks; what follows `--` goes to criterion.
+    Bench {
+        /// Arguments of criterion.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Finds the Kubernetes API server and etcd, or builds them, and says where they are.
+    Assets,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Demo { keep } => demo::run(keep),
+        Task::Test => checks::run(),
+        Task::Bench { arguments } => bench(arguments),
+        Task::Assets => assets(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: Vec<String>) -> Result<()> {
+    let fixed = ["bench", "--package", "ingress-diagnosis", "--bench", "*", "--"].map(String::from);
+    cargo::run(fixed.into_iter().chain(arguments), &[])
+}
+
+fn assets() -> Result<()> {
+    let assets = testbed::Assets::locate()?;
+    println!("{}", assets.kube_apiserver.display());
+    println!("{}", assets.etcd.display());
+    Ok(())
+}

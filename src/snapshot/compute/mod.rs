@@ -58,6 +58,9 @@ impl<T> Table<T> {
     }
 }
 
+/// What `getHealth` said of one backend service, by group.
+pub type HealthByGroup = BTreeMap<Box<str>, Arc<Vec<HealthStatus>>>;
+
 /// What the Compute API said.
 #[derive(Debug, Clone, Default)]
 pub struct Compute {
@@ -90,7 +93,7 @@ pub struct Compute {
     /// `listNetworkEndpoints`, by group.
     pub endpoints: BTreeMap<Box<str>, Arc<Vec<NetworkEndpoint>>>,
     /// `getHealth`, by backend service, then group.
-    pub health: BTreeMap<Box<str>, BTreeMap<Box<str>, Arc<Vec<HealthStatus>>>>,
+    pub health: BTreeMap<Box<str>, HealthByGroup>,
     /// `listInstances`, by group: names of the instances.
     pub instances: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// What was refused, by collection (`projects/P/global/firewalls`), resource, or resource and method.
@@ -124,6 +127,13 @@ macro_rules! tabled {
                     return Ok(true);
                 })*
                 Ok(false)
+            }
+
+            /// Takes every resource of a kind out, by the word in their paths.
+            pub fn forget(&mut self, collection: &str) {
+                $(if collection == <$type as Resource>::COLLECTION {
+                    self.$field = Table::default();
+                })*
             }
         }
 

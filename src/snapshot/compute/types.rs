@@ -223,6 +223,8 @@ resource! {
         purpose: Box<str>,
         /// `EXTERNAL`, `INTERNAL`.
         address_type: Box<str>,
+        /// When it was reserved.
+        creation_timestamp: Option<Timestamp>,
     }
 }
 
@@ -233,6 +235,8 @@ resource! {
         type_: Box<str> = "type",
         /// How far Google is with it.
         managed: Option<ManagedSsl>,
+        /// When it was made.
+        creation_timestamp: Option<Timestamp>,
         /// When it expires.
         expire_time: Option<Timestamp>,
     }

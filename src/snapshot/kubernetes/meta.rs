@@ -80,6 +80,9 @@ pub trait Kind: for<'de> Deserialize<'de> + Clone + fmt::Debug + Send + Sync + '
     /// The object's metadata.
     fn meta(&self) -> &ObjectMeta;
 
+    /// The object's metadata, to be cut down before the object is kept.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+
     /// `ingresses.networking.k8s.io`, `pods`: the name in `meta.yaml` and in RBAC texts.
     fn resource() -> String {
         if Self::GROUP.is_empty() { Self::PLURAL.to_owned() } else { format!("{}.{}", Self::PLURAL, Self::GROUP) }
@@ -102,6 +105,9 @@ macro_rules! kind {
             $(const CHECKED: bool = $checked;)?
             fn meta(&self) -> &$crate::snapshot::kubernetes::ObjectMeta {
                 &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut $crate::snapshot::kubernetes::ObjectMeta {
+                &mut self.metadata
             }
         }
     };

@@ -73,19 +73,20 @@ pub struct Kubernetes {
     pub namespaces: Collection<Namespace>,
 }
 
-/// Runs `$body` for each collection of a [`Kubernetes`], bound to `$name`.
+/// Runs `$body` for each collection of a [`Kubernetes`], bound to `$name`, borrowed as `[&]` or `[&mut]` says.
 macro_rules! each_collection {
-    ($kubernetes:expr, $name:ident => $body:expr) => {
-        each_collection!(@ $kubernetes, $name => $body;
-            ingresses ingress_classes services endpoint_slices pods events nodes network_policies leases deployments stateful_sets
-            backend_configs frontend_configs managed_certificates svc_negs config_maps namespaces)
+    ([$($borrow:tt)*] $kubernetes:expr, $name:ident => $body:expr) => {
+        each_collection!(@ [$($borrow)*] $kubernetes, $name => $body,
+            ingresses, ingress_classes, services, endpoint_slices, pods, events, nodes, network_policies, leases, deployments,
+            stateful_sets, backend_configs, frontend_configs, managed_certificates, svc_negs, config_maps, namespaces)
     };
-    (@ $kubernetes:expr, $name:ident => $body:expr; $($field:ident)*) => {
+    (@ $borrow:tt $kubernetes:expr, $name:ident => $body:expr, $($field:ident),*) => {
         $({
-            let $name = &mut $kubernetes.$field;
+            let $name = each_collection!(= $borrow $kubernetes, $field);
             $body
         })*
     };
+    (= [$($borrow:tt)*] $kubernetes:expr, $field:ident) => { $($borrow)* $kubernetes.$field };
 }
 
 /// A kind that has a collection in [`Kubernetes`].
@@ -219,7 +220,7 @@ impl Kubernetes {
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let mut object = Some(object);
         let mut result = Ok(());
-        each_collection!(self, collection => {
+        each_collection!([&mut] self, collection => {
             if collection.is_kind(&kind, group)
                 && let Some(object) = object.take()
                 && let Err(message) = collection.insert_json(object, &namespace, &name)
@@ -235,17 +236,24 @@ impl Kubernetes {
         let why =
             Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() };
         let mut found = false;
-        each_collection!(self, collection => if collection.is_resource(resource) {
+        each_collection!([&mut] self, collection => if collection.is_resource(resource) {
             collection.set_unread(Some(why.clone()));
             found = true;
         });
         found
     }
 
+    /// Takes every object of a kind out, by its resource name.
+    pub fn forget(&mut self, resource: &str) {
+        each_collection!([&mut] self, collection => if collection.is_resource(resource) {
+            collection.clear();
+        });
+    }
+
     /// The kinds that could not be read.
-    pub fn unread(&mut self) -> Vec<Unknown> {
+    pub fn unread(&self) -> Vec<Unknown> {
         let mut unread = Vec::new();
-        each_collection!(self, collection => unread.extend(collection.unread().cloned()));
+        each_collection!([&] self, collection => unread.extend(collection.unread().cloned()));
         unread
     }
 }

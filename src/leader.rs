@@ -1,0 +1,150 @@
+//! Who writes: one Lease, hard deadlines.
+//!
+//! Enters: a Lease that several processes share. Leaves: whether this one may write now. Never: believes longer than the deadline: a leader
+//! that cannot renew stops before another one may begin. The holder's clock is not read; as client-go does, a Lease counts as expired
+//! when it has not changed for its duration on our own clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Api;
+use kube::api::PostParams;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// How long a Lease is valid without a renewal.
+const DURATION: Duration = Duration::from_secs(15);
+/// Without a renewal for this long the leader stops: well before another may begin.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_secs(2);
+/// No request may take longer.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// A candidate for the Lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    /// The version of the Lease that was seen last, and since when on our clock.
+    seen: Option<(String, Instant)>,
+    renewed: Option<Instant>,
+}
+
+impl Candidate {
+    /// A candidate with an identity that no other process has.
+    pub fn new(client: kube::Client, namespace: &str, name: &str, identity: String) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None, renewed: None }
+    }
+
+    /// Runs for leadership until `shutdown`; `leads` says whether this process may write. On the way out the Lease is given back.
+    pub async fn run(mut self, leads: watch::Sender<bool>, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            let deadline = self.renewed.map(|renewed| renewed + RENEW_DEADLINE);
+            let attempt = tokio::select! {
+                attempt = timeout(REQUEST, self.attempt()) => Some(attempt),
+                () = at(deadline) => None,
+                _ = shutdown.wait_for(|shutdown| *shutdown) => break,
+            };
+            match attempt {
+                Some(Ok(Ok(true))) => self.renewed = Some(Instant::now()),
+                Some(Ok(Ok(false))) | None => self.renewed = None,
+                Some(Ok(Err(error))) => tracing::warn!(%error, lease = %self.name, "the Lease could not be renewed"),
+                Some(Err(_)) => tracing::warn!(lease = %self.name, "the Lease could not be renewed in time"),
+            }
+            let deadline = self.renewed.map(|renewed| renewed + RENEW_DEADLINE);
+            set(&leads, deadline.is_some_and(|deadline| Instant::now() < deadline), &self.identity);
+            tokio::select! {
+                () = sleep(RETRY) => {}
+                () = at(deadline) => set(&leads, false, &self.identity),
+                _ = shutdown.wait_for(|shutdown| *shutdown) => break,
+            }
+        }
+        let led = *leads.borrow();
+        set(&leads, false, &self.identity);
+        if led && timeout(REQUEST, self.release()).await.is_err() {
+            tracing::warn!(lease = %self.name, "the Lease could not be given back in time");
+        }
+    }
+
+    /// One try to get or to keep the Lease; true when it is ours.
+    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            let lease = Lease {
+                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                spec: Some(self.spec(None)),
+            };
+            return conflict_means_lost(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            self.seen = Some((version, Instant::now()));
+        }
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let duration =
+            spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs);
+        let expired = self.seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= duration);
+        if !holder.is_empty() && holder != self.identity && !expired {
+            return Ok(false);
+        }
+        lease.spec = Some(self.spec(Some(&spec)));
+        conflict_means_lost(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let ours = before.is_some_and(|before| before.holder_identity.as_deref() == Some(&self.identity));
+        let transitions = before.and_then(|before| before.lease_transitions).unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: before.filter(|_| ours).and_then(|before| before.acquire_time.clone()).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(i32::from(before.is_some())) }),
+            ..LeaseSpec::default()
+        }
+    }
+
+    /// Gives the Lease back, so that another process need not wait.
+    async fn release(&self) {
+        let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else { return };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.identity)) else {
+            return;
+        };
+        spec.holder_identity = None;
+        spec.lease_duration_seconds = Some(1);
+        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
+            tracing::warn!(%error, lease = %self.name, "the Lease could not be given back");
+        }
+    }
+}
+
+/// Waits for a moment; for ever when there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn conflict_means_lost(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn set(leads: &watch::Sender<bool>, leading: bool, identity: &str) {
+    leads.send_if_modified(|leads| {
+        let changed = *leads != leading;
+        if changed {
+            tracing::info!(leading, identity, "leadership changed");
+        }
+        *leads = leading;
+        changed
+    });
+}

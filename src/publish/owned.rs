@@ -1,0 +1,297 @@
+//! The `IngressDiagnosis` objects: what stands, and what is written.
+//!
+//! Enters: diagnoses. Leaves: objects and their status in the API server, by server-side apply. Never: writes an object that targets
+//! something else, a status that is equal to the one that stands, or anything while another process leads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use crate::api::IngressDiagnosis;
+use crate::diagnose::Diagnosis;
+use crate::topology::TargetRef;
+
+use super::status::{self, Context};
+
+/// Our name as a field manager.
+pub const FIELD_MANAGER: &str = "ingress-diagnosis";
+
+/// No write may take longer: leadership is given up this long before another process may take it.
+const WRITE: Duration = Duration::from_secs(4);
+
+/// Between two tries to watch while the CustomResourceDefinition is absent.
+const ABSENT: Duration = Duration::from_secs(5);
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// An object of that name targets something else.
+    #[error("IngressDiagnosis {namespace}/{name} targets {target}, it is left alone: rename or delete it")]
+    NotOurs {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// What it targets.
+        target: String,
+    },
+    /// Another process leads.
+    #[error("another process leads")]
+    NotLeading,
+    /// The API server did not answer in time.
+    #[error("the API server did not answer in time")]
+    Timeout,
+    /// The API server refused.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// What happened to one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It stands as it should.
+    Unchanged,
+    /// Its status was written.
+    Status,
+    /// It was made.
+    Created,
+}
+
+type Key = (String, String);
+
+/// All `IngressDiagnosis` objects of the cluster.
+pub struct Owned {
+    client: kube::Client,
+    objects: Mutex<BTreeMap<Key, Arc<IngressDiagnosis>>>,
+    /// Keys whose acknowledged codes changed, so that a new diagnosis is due.
+    touched: Mutex<BTreeSet<Key>>,
+    changed: Notify,
+    listed: watch::Sender<bool>,
+    leads: watch::Receiver<bool>,
+}
+
+impl Owned {
+    /// Nothing is known yet; [`Owned::run`] fills it.
+    pub fn new(client: kube::Client, leads: watch::Receiver<bool>) -> Self {
+        Self {
+            client,
+            objects: Mutex::default(),
+            touched: Mutex::default(),
+            changed: Notify::new(),
+            listed: watch::Sender::new(false),
+            leads,
+        }
+    }
+
+    /// Watches the objects. Without the CustomResourceDefinition it says so once and waits for it.
+    pub async fn run(&self) {
+        let api = Api::<IngressDiagnosis>::all(self.client.clone());
+        let mut stream = watcher(api, watcher::Config::default()).backoff(Pause).boxed();
+        let mut seen = BTreeSet::new();
+        let mut last_error = String::new();
+        loop {
+            let event = match stream.try_next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => return,
+                Err(error) => {
+                    let text = describe(&error);
+                    if text != last_error {
+                        tracing::warn!(error = %text, "IngressDiagnosis objects cannot be watched");
+                        last_error = text;
+                    }
+                    continue;
+                }
+            };
+            last_error.clear();
+            match event {
+                watcher::Event::Init => seen.clear(),
+                watcher::Event::InitApply(object) => {
+                    seen.insert(key(&object));
+                    self.keep(object);
+                }
+                watcher::Event::InitDone => {
+                    self.objects().retain(|key, _| seen.contains(key));
+                    self.listed.send_replace(true);
+                    self.changed.notify_one();
+                }
+                watcher::Event::Apply(object) => self.keep(object),
+                watcher::Event::Delete(object) => {
+                    let key = key(&object);
+                    self.objects().remove(&key);
+                    self.touch(key);
+                }
+            }
+        }
+    }
+
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<IngressDiagnosis>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, mut object: IngressDiagnosis) {
+        object.metadata.managed_fields = None;
+        let key = key(&object);
+        let before = self.objects().insert(key.clone(), Arc::new(object.clone()));
+        let same = before.is_some_and(|before| {
+            before.spec == object.spec && before.metadata.owner_references == object.metadata.owner_references
+        });
+        if !same {
+            self.touch(key);
+        }
+    }
+
+    fn touch(&self, key: Key) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.changed.notify_one();
+    }
+
+    /// Whether the objects have been listed once.
+    pub fn listed(&self) -> watch::Receiver<bool> {
+        self.listed.subscribe()
+    }
+
+    /// Waits until an object changed in what a diagnosis depends on, and says which, by namespace and name.
+    pub async fn touched(&self) -> BTreeSet<Key> {
+        loop {
+            let changed = self.changed.notified();
+            let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+            if !touched.is_empty() {
+                return touched;
+            }
+            changed.await;
+        }
+    }
+
+    /// The object of a target, whoever's it is.
+    pub fn get(&self, target: &TargetRef) -> Option<Arc<IngressDiagnosis>> {
+        self.objects().get(&(target.namespace.to_string(), target.diagnosis_name())).cloned()
+    }
+
+    /// The codes that the owner of a target has accepted.
+    pub fn acknowledged(&self, target: &TargetRef) -> Vec<String> {
+        self.get(target).map(|object| object.spec.acknowledge.clone()).unwrap_or_default()
+    }
+
+    /// Writes what has to be written for a diagnosis.
+    pub async fn write(&self, diagnosis: &Diagnosis, now: Timestamp, docs: &str) -> Result<Written, WriteError> {
+        let target = &diagnosis.target;
+        let stands = self.get(target);
+        let (namespace, name) = (target.namespace.to_string(), target.diagnosis_name());
+        if let Some(object) = stands.as_deref().filter(|object| object.spec.target_ref != status::target_ref(diagnosis)) {
+            let other = &object.spec.target_ref;
+            return Err(WriteError::NotOurs { namespace, name, target: format!("{} {}", other.kind, other.name) });
+        }
+        let api = Api::<IngressDiagnosis>::namespaced(self.client.clone(), &namespace);
+        let owner = (!diagnosis.uid.is_empty()).then(|| status::owner(diagnosis));
+        let owned = stands
+            .as_deref()
+            .is_some_and(|object| owner.iter().all(|owner| object.owner_references().iter().any(|other| other.uid == owner.uid)));
+        let mut written = Written::Unchanged;
+        let mut object = stands;
+        if !owned {
+            self.may_write()?;
+            let body = serde_json::json!({
+                "apiVersion": "ingressdiagnosis.dev/v1alpha1",
+                "kind": "IngressDiagnosis",
+                "metadata": {"name": name, "namespace": namespace, "ownerReferences": owner.into_iter().collect::<Vec<_>>()},
+                "spec": {"targetRef": status::target_ref(diagnosis)},
+            });
+            let applied = in_time(api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body))).await?;
+            written = Written::Created;
+            object = Some(Arc::new(applied));
+        }
+        let stands = object.as_deref().and_then(|object| object.status.as_ref());
+        let generation = object.as_deref().and_then(|object| object.metadata.generation);
+        let status = status::status(diagnosis, stands, Context { now, generation, docs });
+        if stands == Some(&status) {
+            return Ok(written);
+        }
+        self.may_write()?;
+        let body = serde_json::json!({
+            "apiVersion": "ingressdiagnosis.dev/v1alpha1",
+            "kind": "IngressDiagnosis",
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        });
+        let applied = in_time(api.patch_status(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body))).await?;
+        self.keep(applied);
+        Ok(if written == Written::Created { written } else { Written::Status })
+    }
+
+    /// Deletes the objects that are ours and whose target gets no diagnosis any longer; says which.
+    pub async fn delete_stale(&self, targets: &BTreeSet<TargetRef>) -> Result<Vec<String>, WriteError> {
+        let names: BTreeSet<Key> = targets.iter().map(|target| (target.namespace.to_string(), target.diagnosis_name())).collect();
+        let stale: Vec<_> = self
+            .objects()
+            .iter()
+            .filter(|(key, object)| !names.contains(*key) && ours(object))
+            .map(|(_, object)| object.clone())
+            .collect();
+        let mut deleted = Vec::new();
+        for object in stale {
+            self.may_write()?;
+            let (namespace, name) = key(&object);
+            let api = Api::<IngressDiagnosis>::namespaced(self.client.clone(), &namespace);
+            let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+            let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            match in_time(api.delete(&name, &parameters)).await {
+                Ok(_) => deleted.push(format!("{namespace}/{name}")),
+                Err(WriteError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn may_write(&self) -> Result<(), WriteError> {
+        if *self.leads.borrow() { Ok(()) } else { Err(WriteError::NotLeading) }
+    }
+}
+
+/// We have written its status: an object that somebody made for a target that never was ours stays.
+fn ours(object: &IngressDiagnosis) -> bool {
+    let name = object.name_any();
+    let target = &object.spec.target_ref;
+    let expected = if target.kind == "Service" { format!("service.{}", target.name) } else { target.name.clone() };
+    name == expected && object.status.is_some()
+}
+
+fn key(object: &IngressDiagnosis) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+    Ok(timeout(WRITE, request).await.map_err(|_| WriteError::Timeout)??)
+}
+
+fn describe(error: &watcher::Error) -> String {
+    let absent = matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404);
+    if absent {
+        "the CustomResourceDefinition ingressdiagnoses.ingressdiagnosis.dev is not installed, waiting for it: apply what `ingress-diagnosis crd` prints".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
+/// The same pause between all tries: the CustomResourceDefinition may be installed any moment.
+struct Pause;
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(ABSENT)
+    }
+}
+
+impl kube::runtime::utils::Backoff for Pause {
+    fn reset(&mut self) {}
+}

@@ -1,0 +1,188 @@
+//! Diagnoses as text for people: a table, then what is wrong, worst first.
+//!
+//! Enters: [`Diagnosis`]es. Leaves: text of at most 80 columns, but for commands, which are never broken. Never: colours a text that is
+//! not asked to be coloured.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::diagnose::{Diagnosis, Found, Root, Verdict};
+use crate::rules::Severity;
+use crate::topology::TargetKind;
+
+/// Width of sentences.
+const WIDTH: usize = 80;
+
+/// The table and the findings. `wide` adds addresses, evidence of symptoms and everything that could not be seen.
+pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
+    let mut sorted: Vec<_> = diagnoses.iter().collect();
+    sorted.sort_by_key(|diagnosis| {
+        (Reverse(diagnosis.verdict), &diagnosis.target.namespace, &diagnosis.target.name, diagnosis.target.kind)
+    });
+    if sorted.is_empty() {
+        return "no Ingress of GKE's and no Service with a standalone NEG\n".to_owned();
+    }
+    let mut text = table(&sorted, wide);
+    for diagnosis in &sorted {
+        let unanswered = wide && !diagnosis.inconclusive.is_empty();
+        if diagnosis.findings.is_empty() && diagnosis.verdict != Verdict::Unknown && !unanswered {
+            continue;
+        }
+        text.push('\n');
+        details(&mut text, diagnosis, wide);
+    }
+    text
+}
+
+fn table(diagnoses: &[&Diagnosis], wide: bool) -> String {
+    let mut rows =
+        vec![vec!["NAMESPACE", "NAME", "VERDICT", "ENDPOINTS", "ROOT CAUSE"].into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    if wide {
+        rows[0].extend(["ADDRESS".to_owned(), "SUMMARY".to_owned()]);
+    }
+    for diagnosis in diagnoses {
+        let endpoints = diagnosis.endpoints;
+        let mut row = vec![
+            diagnosis.target.namespace.to_string(),
+            diagnosis.target.diagnosis_name(),
+            diagnosis.verdict.as_str().to_owned(),
+            format!("{}/{}", endpoints.healthy, endpoints.total()),
+            diagnosis.root_cause.unwrap_or("-").to_owned(),
+        ];
+        if wide {
+            row.extend([diagnosis.address.clone().unwrap_or_else(|| "-".to_owned()), diagnosis.summary.clone()]);
+        }
+        rows.push(row);
+    }
+    let columns = rows[0].len();
+    let widths: Vec<_> =
+        (0..columns).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()).collect();
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let verdict = at.checked_sub(1).map(|at| diagnoses[at].verdict);
+        for (column, cell) in row.iter().enumerate() {
+            let style = if column == 2 { verdict.map(verdict_style).unwrap_or_default() } else { Style::new() };
+            let padding = if column + 1 == columns { 0 } else { widths[column] - cell.chars().count() + 2 };
+            let _ = write!(text, "{style}{cell}{style:#}{:padding$}", "");
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
+    let kind = if diagnosis.target.kind == TargetKind::Service { "Service " } else { "" };
+    let (bold, style) = (Style::new().bold(), verdict_style(diagnosis.verdict));
+    let _ = writeln!(
+        text,
+        "{bold}{kind}{}/{}{bold:#}: {style}{}{style:#}",
+        diagnosis.target.namespace,
+        diagnosis.target.name,
+        diagnosis.verdict.as_str()
+    );
+    for root in &diagnosis.findings {
+        finding(text, root, wide);
+    }
+    if diagnosis.findings.is_empty() {
+        wrap(text, &diagnosis.summary, "  ", "  ");
+    }
+    if diagnosis.inconclusive.is_empty() {
+        return;
+    }
+    if wide || diagnosis.verdict == Verdict::Unknown {
+        let _ = writeln!(text, "  could not be answered:");
+        for one in &diagnosis.inconclusive {
+            wrap(text, &format!("{}: {}", one.code, one.unknown), "    - ", "      ");
+        }
+    } else {
+        let _ = writeln!(
+            text,
+            "  {} could not be answered, -o wide lists them",
+            crate::rules::text::counted(diagnosis.inconclusive.len(), "question")
+        );
+    }
+}
+
+fn finding(text: &mut String, root: &Root, wide: bool) {
+    headline(text, &root.found, "  ");
+    wrap(text, &root.found.finding.message, "    ", "    ");
+    for fix in &root.found.finding.fix {
+        step(text, fix);
+    }
+    for evidence in &root.found.finding.evidence {
+        wrap(text, &format!("{}: {}", evidence.from, evidence.saw), "    saw   ", "          ");
+    }
+    for symptom in &root.symptoms {
+        headline(text, symptom, "    └ ");
+        wrap(text, &symptom.finding.message, "      ", "      ");
+        if wide {
+            for evidence in &symptom.finding.evidence {
+                wrap(text, &format!("{}: {}", evidence.from, evidence.saw), "      saw   ", "            ");
+            }
+        }
+    }
+}
+
+fn headline(text: &mut String, found: &Found, indent: &str) {
+    let style = severity_style(found.severity());
+    let about = found.backend.as_ref().map(|backend| format!(" of {backend}")).unwrap_or_default();
+    let accepted = if found.acknowledged { ", acknowledged" } else { "" };
+    let _ = writeln!(
+        text,
+        "{indent}{style}{}{style:#}{about} ({}, {}{accepted})",
+        found.rule.code,
+        found.severity().as_str().to_lowercase(),
+        found.finding.confidence.as_str().to_lowercase()
+    );
+}
+
+/// A step of a mend: a command or a patch stays in one piece, a sentence is wrapped.
+fn step(text: &mut String, fix: &str) {
+    let command = fix.starts_with("kubectl ") || fix.starts_with("gcloud ") || fix.contains('\n');
+    if command {
+        for (at, line) in fix.lines().enumerate() {
+            let _ = writeln!(text, "{}{line}", if at == 0 { "    mend  " } else { "          " });
+        }
+    } else {
+        wrap(text, fix, "    mend  ", "          ");
+    }
+}
+
+fn wrap(text: &mut String, sentence: &str, first: &str, rest: &str) {
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in sentence.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(text, "{line}");
+            line = rest.to_owned();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    let _ = writeln!(text, "{line}");
+}
+
+fn verdict_style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Healthy => AnsiColor::Green.on_default(),
+        Verdict::Progressing => AnsiColor::Cyan.on_default(),
+        Verdict::Unknown => AnsiColor::Magenta.on_default(),
+        Verdict::Degraded => AnsiColor::Yellow.on_default().bold(),
+        Verdict::Broken => AnsiColor::Red.on_default().bold(),
+    }
+}
+
+fn severity_style(severity: Severity) -> Style {
+    match severity {
+        Severity::Error => AnsiColor::Red.on_default(),
+        Severity::Warning => AnsiColor::Yellow.on_default(),
+        Severity::Info => Style::new(),
+    }
+}

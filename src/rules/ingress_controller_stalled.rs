@@ -1,0 +1,124 @@
+//! IngressControllerStalled: GKE's Ingress controller has run here, and is not alive now.
+
+use jiff::Timestamp;
+
+use super::text::cluster;
+use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::snapshot::Observed;
+use crate::topology::addon::{DEPLOYMENT, LEASES, Life, Off};
+use crate::topology::backend::SYSTEM_DEFAULT;
+use crate::topology::{Topology, annotations::keys, class};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    code: "IngressControllerStalled",
+    section: Section::Listening,
+    severity: Severity::Error,
+    symptom: false,
+    unhandled: false,
+    summary: "GKE's Ingress controller has run in this cluster and shows no sign of life now: what the load balancer has is frozen",
+    doc: include_str!("ingress_controller_stalled.md"),
+    explains: &["NoAddress", "DeletionBlocked"],
+    check: Check::Target(check),
+};
+
+fn check(topology: &Topology<'_>) -> Answer {
+    // Where the add-on is known to be off, HttpLoadBalancingDisabled says so.
+    if topology.ingress().is_none() || matches!(topology.addon_off(), Ok(Some(Off::Switch))) {
+        return Ok(None);
+    }
+    let finding = match topology.lease(LEASES[0]) {
+        // No Lease proves nothing: whether the controller keeps one in the cluster is GKE's choice.
+        Ok(Life::Fresh | Life::Absent) => return Ok(None),
+        Ok(Life::Stale) => by_lease(topology),
+        Err(unread) => {
+            if topology.fleet.events_unread.is_some() {
+                return Err(unread);
+            }
+            by_heartbeat(topology)
+        }
+    };
+    let Some(finding) = finding else { return Ok(None) };
+    if !topology.fleet.controller_has_run {
+        // Without a finalizer, an event alone could still tell that it has run.
+        return topology.fleet.events_unread.clone().map_or(Ok(None), Err);
+    }
+    Ok(Some(with_fix(topology, with_traces(topology, finding))))
+}
+
+/// The Lease is not renewed any more, and no heartbeat later than that shows that it is a leftover.
+fn by_lease(topology: &Topology<'_>) -> Option<Finding> {
+    let renewed = |name: &str| topology.snapshot.kubernetes.leases.get("kube-system", name).seen().and_then(|lease| lease.spec.renew_time);
+    let since = renewed(LEASES[0]);
+    let beat = topology.fleet.last_heartbeat;
+    let later = matches!((beat, since), (Some(beat), Some(since)) if beat > since + topology.grace.lease);
+    if later && !topology.lasted(beat, topology.grace.heartbeat) {
+        return None;
+    }
+    let mut finding = Finding::certain(format!(
+        "GKE's Ingress controller is not alive: its Lease {} was last renewed {}, so no change reaches the load balancer",
+        LEASES[0],
+        ago(topology, since)
+    ))
+    .since(since);
+    for name in LEASES {
+        if topology.lease(name) == Ok(Life::Stale) {
+            let renewed = renewed(name).map_or_else(|| "never".to_owned(), |time| time.to_string());
+            finding = finding.evidence(format!("Lease kube-system/{name} spec.renewTime"), renewed);
+        }
+    }
+    Some(finding)
+}
+
+/// The Leases cannot be read, and no Ingress has had a sync event for longer than two resyncs.
+fn by_heartbeat(topology: &Topology<'_>) -> Option<Finding> {
+    let beat = topology.fleet.last_heartbeat;
+    topology.lasted(beat, topology.grace.heartbeat).then(|| {
+        Finding::likely(format!(
+            "GKE's Ingress controller seems not to be alive: no Ingress of the cluster has had a sync event for {} minutes, and one is due every 10",
+            topology.grace.heartbeat.as_mins()
+        ))
+        .evidence("last sync event of any Ingress", beat.map_or_else(|| "none".to_owned(), |time| time.to_string()))
+        .since(beat)
+    })
+}
+
+fn ago(topology: &Topology<'_>, time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "never".to_owned(), |time| format!("{} minutes ago", topology.since(time).as_mins()))
+}
+
+/// What shows that the controller has run here.
+fn with_traces(topology: &Topology<'_>, mut finding: Finding) -> Finding {
+    if let Some(ingress) = topology.ingress() {
+        let trace = if class::has_finalizer(ingress) {
+            "its finalizer on this Ingress"
+        } else if ingress.metadata.annotation(keys::URL_MAP).is_some() {
+            "its annotations on this Ingress"
+        } else {
+            "its finalizer, annotations or events on an Ingress of this cluster"
+        };
+        finding = finding.evidence("sign that the controller has run here", trace);
+    }
+    finding
+}
+
+fn with_fix(topology: &Topology<'_>, mut finding: Finding) -> Finding {
+    let kubernetes = &topology.snapshot.kubernetes;
+    let (namespace, service) = SYSTEM_DEFAULT;
+    let gone = matches!(kubernetes.services.get(namespace, service), Observed::Absent)
+        && matches!(kubernetes.deployments.get(namespace, DEPLOYMENT), Observed::Absent);
+    if gone {
+        finding = finding
+            .evidence(format!("Service {namespace}/{service}, Deployment {namespace}/{DEPLOYMENT}"), "absent")
+            .fix("the add-on's objects are gone too: look first whether somebody switched the HTTP load balancing add-on off");
+    } else {
+        finding = finding.fix("GKE runs this controller on the control plane: see whether the control plane is up, and open a case with Google Cloud support");
+    }
+    match cluster(topology) {
+        Some(cluster) => finding.fix(format!(
+            "gcloud container clusters describe {cluster} --format='yaml(status,statusMessage,currentMasterVersion,addonsConfig.httpLoadBalancing)'"
+        )),
+        None => finding,
+    }
+    .fix(format!("kubectl -n kube-system get lease {}", LEASES.join(" ")))
+}

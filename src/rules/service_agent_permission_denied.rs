@@ -1,0 +1,89 @@
+//! ServiceAgentPermissionDenied: GKE's own account may not do what a load balancer needs.
+
+use std::collections::BTreeSet;
+
+use super::text::{quote, some_of};
+use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::topology::{Topology, events};
+
+/// The rule.
+pub static RULE: Rule = Rule {
+    code: "ServiceAgentPermissionDenied",
+    section: Section::Refused,
+    severity: Severity::Error,
+    symptom: false,
+    unhandled: false,
+    summary: "GKE's service agent lacks a Compute permission: its role was taken away",
+    doc: include_str!("service_agent_permission_denied.md"),
+    explains: &[
+        "NoAddress",
+        "NegNotCreated",
+        "NegSyncFailed",
+        "NegAttachFailed",
+        "NegEndpointDrift",
+        "NegDegraded",
+        "NegNotAttached",
+        "DeletionBlocked",
+    ],
+    check: Check::Target(check),
+};
+
+/// `Error 403: Required 'compute.urlMaps.create' permission for 'projects/P/global/urlMaps/U', forbidden`, or behind an operation's code
+/// (`Error 403: PERMISSIONS_ERROR - Required …`).
+fn permission(text: &str) -> Option<&str> {
+    text.contains("Error 403").then(|| events::between(text, "Required '", "' permission")).flatten()
+}
+
+/// The project of the resource that was refused.
+fn project_of(text: &str) -> Option<&str> {
+    events::between(text, "permission for 'projects/", "/").or_else(|| events::between(text, "permission for 'projects/", "'"))
+}
+
+fn check(topology: &Topology<'_>) -> Answer {
+    let said = topology.refusals(|text| permission(text).is_some())?;
+    if said.is_empty() {
+        return Ok(None);
+    }
+    let permissions: BTreeSet<_> = said.iter().filter_map(|said| permission(said.text)).collect();
+    let own = topology.project();
+    let projects: BTreeSet<_> = said.iter().map(|said| project_of(said.text).unwrap_or(own)).collect();
+    let place = some_of(projects.iter().filter(|project| !project.is_empty()), 3);
+    let place = if place.is_empty() { String::new() } else { format!(" in project {place}") };
+    let mut finding = Finding::certain(format!("GKE's service agent lacks permission {}{place}", some_of(permissions, 3)));
+    for said in &said {
+        finding = finding.evidence(&said.place, said.text);
+    }
+    finding = finding
+        .since(said.iter().filter_map(|said| said.since).min())
+        .fix("give GKE's service agent its role back: roles/container.serviceAgent in the cluster's project, and roles/container.hostServiceAgentUser besides in the host project of a Shared VPC");
+    if own.is_empty() {
+        return Ok(Some(finding));
+    }
+    let number = format!("$(gcloud projects describe {} --format='value(projectNumber)')", quote(own));
+    let grant = |project: &str, role: &str| {
+        format!(
+            "gcloud projects add-iam-policy-binding {} --member=\"serviceAccount:service-{number}@container-engine-robot.iam.gserviceaccount.com\" --role={role} --condition=None",
+            quote(project)
+        )
+    };
+    for project in projects {
+        let role = if project == own { "roles/container.serviceAgent" } else { "roles/container.hostServiceAgentUser" };
+        finding = finding.fix(grant(project, role));
+    }
+    Ok(Some(finding))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_operations() {
+        let request = "loadbalancer x does not exist: CreateUrlMap: googleapi: Error 403: Required 'compute.urlMaps.create' permission for 'projects/p/global/urlMaps/u', forbidden";
+        let operation = "googleapi: Error 403: PERMISSIONS_ERROR - Required 'compute.networks.use' permission for 'projects/host/global/networks/n'";
+        assert_eq!((permission(request), project_of(request)), (Some("compute.urlMaps.create"), Some("p")));
+        assert_eq!((permission(operation), project_of(operation)), (Some("compute.networks.use"), Some("host")));
+        assert_eq!(permission("googleapi: Error 403: QUOTA_EXCEEDED - Quota 'X' exceeded."), None);
+        assert_eq!(permission("Firewall change required by security admin: `gcloud compute firewall-rules create`"), None);
+    }
+}

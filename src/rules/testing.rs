@@ -1,0 +1,154 @@
+//! Worlds for the rules' own tests: a recorded folder in which a test changes what it is about.
+//!
+//! Enters: the name of a folder below `tests/scenarios`. Leaves: a [`World`], and the diagnosis of one of its targets.
+//! Never: used outside of tests.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::diagnose::{Diagnosis, diagnose};
+use crate::snapshot::{Snapshot, folder};
+use crate::topology::{Fleet, Grace, TargetKind, TargetRef, Topology};
+
+/// A recorded folder, as JSON that a test may change.
+pub struct World {
+    folder: PathBuf,
+    /// `kubernetes.yaml`.
+    pub objects: Vec<Value>,
+    /// `compute.json`; null when it was not read.
+    pub compute: Value,
+    /// `cluster.json`; null when it was not read.
+    pub cluster: Value,
+    meta: Value,
+}
+
+impl World {
+    /// The folder of this name.
+    pub fn recorded(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
+        let yaml = |file: &str| -> Vec<Value> {
+            let path = folder.join(file);
+            folder::yaml_documents(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
+        };
+        let json = |file: &str| {
+            std::fs::read_to_string(folder.join(file)).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
+        };
+        let (objects, meta) = (yaml("kubernetes.yaml"), yaml("meta.yaml").remove(0));
+        Self { objects, meta, compute: json("compute.json"), cluster: json("cluster.json"), folder: folder.clone() }
+    }
+
+    fn is(object: &Value, kind: &str, namespace: &str, name: &str) -> bool {
+        let at = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        at("/kind") == kind && at("/metadata/namespace") == namespace && at("/metadata/name") == name
+    }
+
+    /// An object.
+    pub fn object(&mut self, kind: &str, namespace: &str, name: &str) -> &mut Value {
+        let found = self.objects.iter_mut().find(|object| Self::is(object, kind, namespace, name));
+        found.unwrap_or_else(|| panic!("no {kind} {namespace}/{name}"))
+    }
+
+    /// Takes an object out.
+    pub fn remove(&mut self, kind: &str, namespace: &str, name: &str) {
+        self.objects.retain(|object| !Self::is(object, kind, namespace, name));
+    }
+
+    /// Sets an annotation; null takes it away.
+    pub fn annotate(&mut self, kind: &str, namespace: &str, name: &str, key: &str, value: impl Into<Value>) {
+        self.object(kind, namespace, name)["metadata"]["annotations"][key] = value.into();
+    }
+
+    /// Takes the annotations, the address and the events away that the controller wrote on an Ingress.
+    pub fn unprogram(&mut self, namespace: &str, name: &str) {
+        let ingress = self.object("Ingress", namespace, name);
+        ingress["status"] = json!({});
+        if let Some(annotations) = ingress["metadata"]["annotations"].as_object_mut() {
+            annotations.retain(|key, _| !key.starts_with("ingress.kubernetes.io/"));
+        }
+        self.objects.retain(|object| {
+            object["kind"] != "Event" || object["involvedObject"]["kind"] != "Ingress" || object["involvedObject"]["name"] != name
+        });
+    }
+
+    /// A warning of a controller, seen for half an hour up to now.
+    pub fn warn(&mut self, kind: &str, namespace: &str, name: &str, reason: &str, message: &str) {
+        let component = if kind == "Ingress" { "loadbalancer-controller" } else { "neg-controller" };
+        let count = self.objects.len();
+        let event = json!({
+            "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": reason, "message": message, "count": 7,
+            "metadata": {"name": format!("{name}.{count}"), "namespace": namespace},
+            "involvedObject": {"kind": kind, "namespace": namespace, "name": name},
+            "source": {"component": component},
+            "firstTimestamp": self.ago(30), "lastTimestamp": self.ago(0),
+        });
+        self.objects.push(event);
+    }
+
+    /// So many minutes before the snapshot.
+    pub fn ago(&self, minutes: i64) -> String {
+        let now: jiff::Timestamp = self.meta["takenAt"].as_str().unwrap().parse().unwrap();
+        (now - jiff::SignedDuration::from_mins(minutes)).to_string()
+    }
+
+    /// A Compute resource by its path.
+    pub fn resource(&mut self, path: &str) -> &mut Value {
+        &mut self.compute["resources"][path]
+    }
+
+    /// Takes out the Compute resources whose path contains this.
+    pub fn remove_resources(&mut self, part: &str) {
+        self.compute["resources"].as_object_mut().unwrap().retain(|path, _| !path.contains(part));
+    }
+
+    /// Nothing was read from Compute and the Container API.
+    pub fn without_google(&mut self) {
+        self.compute = Value::Null;
+        self.cluster = Value::Null;
+    }
+
+    /// The snapshot.
+    pub fn snapshot(&self) -> Snapshot {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("ingress-diagnosis-world-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let list = json!({"kind": "List", "apiVersion": "v1", "items": self.objects});
+        std::fs::write(folder.join("meta.yaml"), self.meta.to_string()).unwrap();
+        std::fs::write(folder.join("kubernetes.yaml"), list.to_string()).unwrap();
+        for (file, value) in [("compute.json", &self.compute), ("cluster.json", &self.cluster)] {
+            if !value.is_null() {
+                std::fs::write(folder.join(file), value.to_string()).unwrap();
+            }
+        }
+        let probes = self.folder.join("probes.yaml");
+        if probes.exists() {
+            std::fs::copy(probes, folder.join("probes.yaml")).unwrap();
+        }
+        let (snapshot, malformed) = folder::load(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(malformed.is_empty(), "{malformed:?}");
+        snapshot
+    }
+
+    /// The diagnosis of an Ingress.
+    pub fn ingress(&self, namespace: &str, name: &str) -> Diagnosis {
+        self.diagnosis(TargetRef { kind: TargetKind::Ingress, namespace: namespace.into(), name: name.into() })
+    }
+
+    /// The diagnosis of a target.
+    pub fn diagnosis(&self, target: TargetRef) -> Diagnosis {
+        let snapshot = self.snapshot();
+        let (fleet, grace) = (Fleet::of(&snapshot), Grace::default());
+        let topology = Topology::of(&snapshot, &fleet, &grace, &target).unwrap_or_else(|| panic!("{target:?} is not diagnosed"));
+        diagnose(&topology, &target, &[])
+    }
+}
+
+/// The codes of all findings, and the verdict.
+pub fn codes(diagnosis: &Diagnosis) -> (&'static str, Vec<&'static str>) {
+    let codes = diagnosis.findings.iter().flat_map(|root| root.all()).map(|found| found.rule.code);
+    (diagnosis.verdict.as_str(), codes.collect())
+}

@@ -1,0 +1,113 @@
+//! The built program as a child process.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::ApiServer;
+use testbed::supervised::Supervised;
+
+use super::{OWN, until};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ingress-diagnosis");
+
+/// Says which process the program will be, then becomes it.
+const BECOME: &str = r#"echo $$ > "$0/pid"; exec "$@""#;
+
+/// The running program; dropping it kills it.
+pub struct Product {
+    process: Supervised,
+    log: PathBuf,
+    pid: u32,
+    client: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl Product {
+    /// Starts `ingress-diagnosis run` with a kubeconfig that holds `token`.
+    pub async fn start(server: &ApiServer, token: &str, settings: &Value, pod: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        server.write_kubeconfig(&kubeconfig, token).unwrap();
+        let config = folder.path().join("config.yaml");
+        std::fs::write(&config, settings.to_string()).unwrap();
+        let arguments: [&OsStr; 7] = [
+            "-c".as_ref(),
+            BECOME.as_ref(),
+            folder.path().as_os_str(),
+            PROGRAM.as_ref(),
+            "run".as_ref(),
+            "--config".as_ref(),
+            config.as_os_str(),
+        ];
+        let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap()), ("POD_NAMESPACE", OWN), ("POD_NAME", pod)];
+        let process = Supervised::start(Path::new("/bin/sh"), arguments, &environment, folder.path()).unwrap();
+        let file = folder.path().join("pid");
+        let pid = until("the program starts", async || {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            text.trim().parse().map_err(|_| "no process number".to_owned())
+        })
+        .await;
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        Self { process, log: folder.path().join("sh.log"), pid, client, _folder: folder }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Everything that it logged.
+    pub fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned()))).collect()
+    }
+
+    /// The same as text, for the words of a failure.
+    pub fn words(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The log lines with this message.
+    pub fn said(&self, message: &str) -> Vec<Value> {
+        self.log().into_iter().filter(|line| line["message"].as_str().is_some_and(|said| said.contains(message))).collect()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.process.has_ended()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid.to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends it as a kubelet does, and waits for its end.
+    pub async fn terminate(mut self) -> String {
+        self.signal("TERM");
+        until("the program ends", async || if self.has_ended() { Ok(()) } else { Err(self.words()) }).await;
+        self.words()
+    }
+
+    /// Status and text at a path of its server; an error while it does not listen.
+    pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
+        let started = self.said("started");
+        let address = started.first().and_then(|line| line["listen"].as_str()).ok_or("it does not listen yet")?;
+        let address = address.trim_start_matches("Some(").trim_end_matches(')').to_owned();
+        let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(|error| error.to_string())?;
+        Ok((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn ready(&self) {
+        until("the program is ready", async || match self.get("/readyz").await {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("{other:?}\n{}", self.words())),
+        })
+        .await;
+    }
+}

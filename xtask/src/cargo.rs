@@ -1,0 +1,34 @@
+//! Cargo itself, run in the workspace.
+//!
+//! Enters: its arguments. Leaves: whether it succeeded. Never: hides its words.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// Runs cargo, with its output where ours goes.
+pub fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, environment: &[(&str, &str)]) -> Result<()> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+    let words = arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(&arguments)
+        .envs(environment.iter().copied())
+        // Checks compare; they never refresh what they compare with.
+        .env_remove("UPDATE_EXPECT")
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("cannot run cargo {words}"))?;
+    if !status.success() {
+        bail!("cargo {words} failed; its words are above");
+    }
+    Ok(())
+}
