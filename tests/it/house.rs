@@ -102,8 +102,13 @@ fn every_rule_is_a_root_cause_somewhere() {
     let mut caused = BTreeSet::new();
     for folder in world::folders() {
         let expected = world::expected(&folder);
-        caused
-            .extend(expected.ingresses.values().chain(expected.services.values()).filter_map(|answer| answer.root_cause.clone()));
+        for answer in expected.ingresses.values().chain(expected.services.values()) {
+            caused.extend(answer.root_cause.clone());
+            // What is by design leaves an Ingress Healthy, and such a one has no root cause.
+            if answer.verdict == "Healthy" {
+                caused.extend(answer.causes.clone());
+            }
+        }
     }
     let missing: Vec<_> = CATALOGUE.iter().map(|rule| rule.code).filter(|code| !caused.contains(*code)).collect();
     assert!(

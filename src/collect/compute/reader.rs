@@ -101,6 +101,7 @@ impl Reader {
             }
             self.forget_all();
             self.read_while_active().await;
+            self.forget_all();
         }
     }
 
@@ -347,7 +348,7 @@ impl Reader {
         self.paused_until = self.paused_until.max(Some(now + wait));
     }
 
-    /// This process has become active: what it read when it last was says nothing now.
+    /// This process stops to be active, or starts: what it read when it last was says nothing.
     fn forget_all(&mut self) {
         self.schedule.restart(Instant::now());
         self.paused_until = None;
