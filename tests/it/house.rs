@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use ingress_diagnosis::rules::{CATALOGUE, Rule, Severity, find, page};
+use ingress_diagnosis::rules::{CATALOGUE, Rule, find, page};
 
 use crate::{sources, world};
 
@@ -23,8 +23,10 @@ fn the_catalogue_is_the_files() {
     let shared = text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     let shared: BTreeSet<&str> = shared.chain(["mod"]).collect();
     for extension in ["rs", "md"] {
-        let files: BTreeSet<String> = sources::files(&sources::root().join("src/rules"))
+        let folder = sources::root().join("src/rules");
+        let files: BTreeSet<String> = sources::files(&folder)
             .iter()
+            .filter(|path| path.parent() == Some(&folder))
             .filter(|path| path.extension().is_some_and(|own| own == extension))
             .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
             .filter(|name| !shared.contains(&**name))
