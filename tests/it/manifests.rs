@@ -210,9 +210,15 @@ async fn pods_are_restricted(server: &ApiServer) -> Result<()> {
     server.request("POST", &path, Some(&pod(&spec))).await?;
     assert_eq!(spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
     spec["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
-    let refused = server.request("POST", &path, Some(&pod(&spec))).await.unwrap_err().to_string();
-    assert!(refused.contains("restricted"), "the level is enforced: {refused}");
-    Ok(())
+    // The API server learns of the namespace's labels a moment after they were written.
+    for _ in 0..100 {
+        if let Err(refused) = server.request("POST", &path, Some(&pod(&spec))).await {
+            assert!(refused.to_string().contains("restricted"), "the level is enforced: {refused}");
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    anyhow::bail!("the API server lets a pod in that is not restricted")
 }
 
 /// `kubectl apply -k manifests` sends what was tried above, the definition and the configuration.
