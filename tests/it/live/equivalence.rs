@@ -67,14 +67,14 @@ async fn play(cluster: &Cluster, folder: &Path) -> Vec<String> {
         product.ready().await;
     }
     let words = product.terminate().await;
-    if !differences.is_empty() {
-        differences.push(format!("it said:\n{words}"));
-    }
     for (key, count) in cluster.writes() {
         let count = count - writes.get(&key).copied().unwrap_or_default();
         if count > 1 {
             differences.push(format!("{key}: the status was written {count} times, once would do"));
         }
+    }
+    if !differences.is_empty() {
+        differences.push(format!("it said:\n{words}"));
     }
     stage.clear().await;
     differences
