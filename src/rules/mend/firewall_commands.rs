@@ -19,9 +19,13 @@ use crate::topology::{Backend, GroupKind, Topology};
 /// A source that does not get through to a port, and why.
 #[derive(Clone, Copy)]
 pub struct Shut<'a> {
+    /// The address block.
     pub source: Ipv4Net,
+    /// The endpoint's address.
     pub destination: Ipv4Addr,
+    /// The TCP port.
     pub port: u16,
+    /// Why.
     pub why: Closed<'a>,
 }
 
