@@ -1,8 +1,12 @@
 //! The loop of the cluster: watch → collect → diagnose → publish.
 //!
 //! Enters: changes of the live world, the passing of time, leadership. Leaves: diagnoses, written where they changed; what is wanted to be
-//! read next. Never: writes while another process leads, or before the facts that a standing status rests on were read again.
+//! read next. Never: writes while another process leads, or before the facts that a standing status rests on were read again; takes a
+//! target that could not be seen for one that is gone.
 
+mod kept;
+
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,33 +15,47 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use crate::collect::{self, Changes, Collector, Question, Urgency, Want, World};
 use crate::config::Config;
-use crate::diagnose::{Diagnosis, Verdict, diagnose};
+use crate::diagnose::{Diagnosis, diagnose};
 use crate::leader::Candidate;
-use crate::publish::metrics::{Metrics, Published};
+use crate::publish::metrics::Metrics;
 use crate::publish::owned::{Owned, WriteError, Written};
 use crate::server::{self, Sources};
-use crate::snapshot::Snapshot;
-use crate::topology::{Fleet, TargetRef, Topology};
+use crate::snapshot::{Observed, Snapshot};
+use crate::topology::{Fleet, TargetKind, TargetRef, Topology};
+use kept::{Awaits, Kept, Logged, WriteFailure};
 
 /// Changes within this time are looked at together.
 const COALESCE: Duration = Duration::from_millis(300);
 /// Everything is looked at again after this time, for what only time changes.
 const TICK: Duration = Duration::from_secs(15);
-/// A diagnosis waits at most this long for facts that have not been read yet, unless a status stands that rests on them.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Writes at once.
 const WRITES: usize = 8;
+/// Between two tries of a write that failed.
+const RETRY: Duration = Duration::from_secs(10);
+/// How long the API server is looked for at the start.
+const REACH: Duration = Duration::from_secs(10);
+/// How long the tasks have to end, the one that gives the Lease back among them.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Why the controller ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The API server cannot be found or trusted.
+    /// The API server cannot be trusted, or the settings for it cannot be used.
     #[error("no Kubernetes API server to talk to: {0}")]
     Client(String),
+    /// The API server does not answer.
+    #[error("the Kubernetes API server {url} cannot be reached: {why}")]
+    Unreachable {
+        /// Where it should be.
+        url: String,
+        /// What happened.
+        why: String,
+    },
     /// The address for metrics cannot be used.
     #[error("{address} cannot be listened on: {error}")]
     Listen {
@@ -49,95 +67,119 @@ pub enum RunError {
     /// The metrics could not be registered.
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// A task ended that must not end.
+    /// A task that reads has ended.
     #[error(transparent)]
     Stopped(#[from] collect::Stopped),
+    /// Another task has ended.
+    #[error("a task that must not end has ended: {0}")]
+    Ended(String),
     /// The server of metrics failed.
     #[error("the server of metrics failed: {0}")]
-    Serve(#[from] std::io::Error),
-}
-
-/// What is kept of a target between two looks.
-struct Kept {
-    diagnosis: Arc<Diagnosis>,
-    wants: Vec<Want>,
-    questions: Vec<Question>,
-    /// Since when facts are awaited.
-    pending: Option<Instant>,
-    /// Facts that are not there yet.
-    awaits: Awaits,
-    /// What was said in the log last.
-    logged: Option<Logged>,
-    /// It has to be written, or a write failed.
-    due: bool,
-}
-
-/// Which facts a diagnosis waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Awaits {
-    /// Lists, or the health of a group.
-    facts: bool,
-    /// Answers of pods.
-    answers: bool,
-}
-
-impl Awaits {
-    fn any(self) -> bool {
-        self.facts || self.answers
-    }
-}
-
-/// What a log line says of a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Logged {
-    verdict: Verdict,
-    root_cause: Option<&'static str>,
-    codes: BTreeSet<&'static str>,
+    Serve(std::io::Error),
 }
 
 /// Runs until `shutdown`.
 pub async fn run(config: Config, kube_config: kube::Config, mut shutdown: watch::Receiver<bool>) -> Result<(), RunError> {
     let own_namespace = kube_config.default_namespace.clone();
+    let url = kube_config.cluster_url.to_string();
     let client = kube::Client::try_from(collect::prepare(kube_config)).map_err(|error| RunError::Client(error.to_string()))?;
+    tokio::select! {
+        reached = reach(&client, url) => reached?,
+        _ = shutdown.wait_for(|shutdown| *shutdown) => return Ok(()),
+    }
     let address = config.server.listen.clone();
-    let listener = TcpListener::bind(&address).await.map_err(|error| RunError::Listen { address, error })?;
+    let listener = TcpListener::bind(&address).await;
+    let listener = listener.map_err(|error| RunError::Listen { address: address.clone(), error })?;
+    let listen = listener.local_addr().map_or(address, |address| address.to_string());
     let metrics = Arc::new(Metrics::new()?);
     let world = Arc::new(World::new());
     let (leads, leading) = watch::channel(!config.leader_election.enabled);
     let owned = Arc::new(Owned::new(client.clone(), leading.clone()));
     let collector = collect::start(client.clone(), config.collect(), world.clone(), leading.clone(), shutdown.clone());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = ?listener.local_addr().ok(), "started");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen, "started");
 
-    let server =
-        tokio::spawn(server::serve(listener, Sources { metrics: metrics.clone(), world: world.clone() }, shutdown.clone()));
-    let watch_owned = tokio::spawn({
-        let owned = owned.clone();
-        async move { owned.run().await }
+    let mut tasks = JoinSet::new();
+    let sources = Sources {
+        metrics: metrics.clone(),
+        world: world.clone(),
+        owned: owned.clone(),
+        compute: collector.compute.clone(),
+        prober: collector.prober.clone(),
+    };
+    let serve = server::serve(listener, sources, shutdown.clone());
+    tasks.spawn(async { serve.await.map_err(RunError::Serve) });
+    tasks.spawn({
+        let (owned, mut shutdown) = (owned.clone(), shutdown.clone());
+        async move {
+            tokio::select! {
+                () = owned.run() => {}
+                _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+            }
+            Ok(())
+        }
     });
-    let election = config.leader_election.enabled.then(|| {
-        let settings = &config.leader_election;
-        let pod = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let namespace = Some(settings.namespace.clone())
-            .filter(|namespace| !namespace.is_empty())
-            .or_else(|| pod("POD_NAMESPACE"))
-            .unwrap_or(own_namespace);
-        let identity = format!(
-            "{}_{:08x}",
-            pod("POD_NAME").or_else(|| pod("HOSTNAME")).unwrap_or_else(|| "ingress-diagnosis".into()),
-            fastrand::u32(..)
-        );
-        tokio::spawn(Candidate::new(client, &namespace, &settings.lease_name, identity).run(leads, shutdown.clone()))
-    });
+    // Without an election the sender stays here: whoever listens to it would take its end for a change.
+    let _leads = leads.clone();
+    if config.leader_election.enabled {
+        let candidate = candidate(client, &config, own_namespace);
+        let election = candidate.run(leads, shutdown.clone());
+        tasks.spawn(async {
+            election.await;
+            Ok(())
+        });
+    }
 
     let mut controller = Controller { config, world, owned, collector, metrics, leading, kept: BTreeMap::new() };
-    let result = controller.run(&mut shutdown).await;
-    watch_owned.abort();
-    if let Some(election) = election {
-        // It gives the Lease back on its way out.
-        let _ = election.await;
+    let stopping = shutdown.clone();
+    let result = tokio::select! {
+        result = controller.run() => result,
+        ended = tasks.join_next() => ended_early(ended, &stopping),
+        _ = shutdown.wait_for(|shutdown| *shutdown) => Ok(()),
+    };
+    if result.is_ok() && timeout(GOODBYE, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
     }
-    server.abort();
     result
+}
+
+/// What the end of a task means.
+fn ended_early(
+    ended: Option<Result<Result<(), RunError>, tokio::task::JoinError>>,
+    shutdown: &watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    match ended {
+        Some(Ok(Ok(()))) if *shutdown.borrow() => Ok(()),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(error)) => Err(RunError::Ended(error.to_string())),
+        Some(Ok(Ok(()))) | None => Err(RunError::Ended("nobody asked it to".to_owned())),
+    }
+}
+
+/// Waits for a first answer of the API server, whatever it is: one that answers will be waited for as long as it takes.
+async fn reach(client: &kube::Client, url: String) -> Result<(), RunError> {
+    let deadline = Instant::now() + REACH;
+    let mut why = format!("no answer within {} s", REACH.as_secs());
+    loop {
+        match timeout_at(deadline, client.apiserver_version()).await {
+            Ok(Ok(_) | Err(kube::Error::Api(_))) => return Ok(()),
+            Ok(Err(error)) => why = collect::words(&error),
+            Err(_) => return Err(RunError::Unreachable { url, why }),
+        }
+        if timeout_at(deadline, sleep(Duration::from_secs(1))).await.is_err() {
+            return Err(RunError::Unreachable { url, why });
+        }
+    }
+}
+
+fn candidate(client: kube::Client, config: &Config, own_namespace: String) -> Candidate {
+    let settings = &config.leader_election;
+    let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let namespace = Some(settings.namespace.clone())
+        .filter(|namespace| !namespace.is_empty())
+        .or_else(|| environment("POD_NAMESPACE"))
+        .unwrap_or(own_namespace);
+    let pod = environment("POD_NAME").or_else(|| environment("HOSTNAME")).unwrap_or_else(|| "ingress-diagnosis".into());
+    Candidate::new(client, &namespace, &settings.lease_name, format!("{pod}_{:08x}", fastrand::u32(..)))
 }
 
 struct Controller {
@@ -151,28 +193,23 @@ struct Controller {
 }
 
 impl Controller {
-    async fn run(&mut self, shutdown: &mut watch::Receiver<bool>) -> Result<(), RunError> {
+    /// Runs until reading ends.
+    async fn run(&mut self) -> Result<(), RunError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listed = self.owned.listed();
         loop {
             let mut changes = Changes::default();
-            let owned = self.owned.clone();
-            let world = self.world.clone();
             tokio::select! {
-                seen = world.changes() => changes = seen,
-                touched = owned.touched() => changes.namespaces.extend(touched.into_iter().map(|(namespace, _)| namespace.into())),
+                seen = self.world.changes() => changes = seen,
+                touched = self.owned.touched() => changes.namespaces.extend(touched.into_iter().map(|(namespace, _)| namespace.into())),
                 _ = tick.tick() => changes.everything = true,
                 // A new leader looks at everything at once.
                 _ = self.leading.changed() => changes.everything = true,
                 _ = listed.changed() => changes.everything = true,
                 ended = self.collector.stopped() => return ended.map_err(Into::into),
-                _ = shutdown.wait_for(|shutdown| *shutdown) => return Ok(()),
             }
-            tokio::select! {
-                () = sleep(COALESCE) => {}
-                _ = shutdown.wait_for(|shutdown| *shutdown) => return Ok(()),
-            }
+            sleep(COALESCE).await;
             let more = self.world.take_changes();
             changes.everything |= more.everything;
             changes.namespaces.extend(more.namespaces);
@@ -180,52 +217,58 @@ impl Controller {
             if !self.world.synced() {
                 continue;
             }
-            self.look(&changes);
+            // Answers that came before the look are in it; after it only questions that are not new were answered before.
+            let asked = self.collector.prober.caught_up();
+            let present = self.look(&changes);
             self.read_next();
-            self.publish().await;
+            let asked = asked && self.collector.prober.caught_up();
+            self.publish(asked, &present).await;
         }
     }
 
-    /// Diagnoses what the changes concern.
-    fn look(&mut self, changes: &Changes) {
+    /// Diagnoses what the changes concern; gives the diagnoses that stand and whose target gets one, or could not be seen.
+    fn look(&mut self, changes: &Changes) -> BTreeSet<TargetRef> {
         let started = Instant::now();
-        let now = Timestamp::now();
         let world = self.world.clone();
-        let snapshot = world.read_at(now);
+        let snapshot = world.read_at(Timestamp::now());
         let fleet = Fleet::of(&snapshot);
-        let targets: BTreeSet<TargetRef> = fleet.targets.iter().cloned().collect();
+        let mut targets: BTreeSet<TargetRef> = fleet.targets.iter().cloned().collect();
         self.kept.retain(|target, _| targets.contains(target));
         self.metrics.retain(|target| targets.contains(target));
-        for target in targets {
+        for target in &targets {
             let concerned = changes.everything
                 || changes.namespaces.contains(&target.namespace)
-                || changes.namespaces.contains("kube-system")
                 || self
                     .kept
-                    .get(&target)
+                    .get(target)
                     .is_none_or(|kept| kept.awaits.any() || kept.wants.iter().any(|want| changes.groups.contains(&want.group)));
             if concerned {
-                self.look_at(&snapshot, &fleet, &target);
+                self.look_at(&snapshot, &fleet, target);
             }
         }
+        targets.extend(self.owned.targets().into_iter().filter(|target| out_of_sight(&snapshot, target)));
         drop(snapshot);
         self.metrics.reconcile.observe(started.elapsed().as_secs_f64());
+        targets
     }
 
     fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef) {
         let Some(topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
         let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
-        let wants = topology.wants();
+        let mut wants = topology.wants();
+        wants.groups.retain(|group| !group.backend_service.is_empty() || group.group.contains("/networkEndpointGroups/"));
         let young = topology.young();
-        let awaits = Awaits {
-            facts: wants.lists_pending || wants.groups.iter().any(|group| !group.known),
-            answers: self.config.probe.enabled && wants.unasked,
-        };
-        let groups = wants
-            .groups
-            .iter()
-            .filter(|group| !group.backend_service.is_empty() || group.group.contains("/networkEndpointGroups/"));
-        let groups = groups.map(|group| Want {
+        let before = self.kept.remove(target);
+        let awaits = Awaits::new(
+            wants.lists_pending,
+            wants.groups.iter().any(|group| !group.known),
+            self.config.probe.enabled && wants.unasked,
+            before.as_ref().map(|before| before.awaits).unwrap_or_default(),
+            Instant::now(),
+        );
+        let confirm = wants.groups.iter().filter(|group| group.confirm);
+        let confirm = confirm.map(|group| (group.backend_service.as_str().into(), group.group.as_str().into())).collect();
+        let groups = wants.groups.iter().map(|group| Want {
             backend_service: group.backend_service.as_str().into(),
             group: group.group.as_str().into(),
             urgency: if !group.known {
@@ -247,17 +290,9 @@ impl Controller {
             host: question.host.into(),
             timeout: Duration::from_secs(u64::try_from(question.timeout_sec).unwrap_or(5)),
         });
-        let before = self.kept.remove(target);
-        let pending = awaits.any().then(|| before.as_ref().and_then(|before| before.pending).unwrap_or_else(Instant::now));
-        let kept = Kept {
-            diagnosis,
-            wants: groups.collect(),
-            questions: questions.collect(),
-            pending,
-            awaits,
-            logged: before.and_then(|before| before.logged),
-            due: true,
-        };
+        let (logged, failure) = before.map(|before| (before.logged, before.failure)).unwrap_or_default();
+        let (wants, questions) = (groups.collect(), questions.collect());
+        let kept = Kept { diagnosis, wants, confirm, questions, awaits, logged, due: true, failure };
         self.kept.insert(target.clone(), kept);
     }
 
@@ -268,43 +303,49 @@ impl Controller {
         wants.sort_by(|a, b| (&a.group, &a.backend_service, a.urgency).cmp(&(&b.group, &b.backend_service, b.urgency)));
         wants.dedup_by(|a, b| a.group == b.group && a.backend_service == b.backend_service);
         self.collector.compute.want(wants);
-        let mut questions: Vec<_> = self.kept.values().flat_map(|kept| kept.questions.iter().cloned()).collect();
-        questions.sort();
-        questions.dedup();
-        self.collector.prober.want(questions);
+        let confirm: BTreeSet<_> = self.kept.values().flat_map(|kept| kept.confirm.iter().cloned()).collect();
+        self.collector.compute.confirm(confirm.into_iter().collect());
+        let questions: BTreeSet<_> = self.kept.values().flat_map(|kept| kept.questions.iter().cloned()).collect();
+        self.collector.prober.want(questions.into_iter().collect());
     }
 
     /// Writes what changed and can be written, and shows it as metrics.
-    async fn publish(&mut self) {
+    async fn publish(&mut self, asked: bool, present: &BTreeSet<TargetRef>) {
         let leads = *self.leading.borrow();
         self.metrics.set_leader(leads);
-        let stats = self.collector.compute.stats();
-        self.metrics.count(stats.budget, stats.requests, self.collector.prober.stats().results);
         if !leads || !*self.owned.listed().borrow() {
             return;
         }
-        self.metrics.set_unknown(self.unread());
         let now = Timestamp::now();
         let due: Vec<_> = self
             .kept
             .iter()
-            .filter(|(target, kept)| kept.due && !self.must_wait(target, kept))
+            .filter(|(target, kept)| kept.due && self.may_be_written(target, kept, asked))
             .map(|(target, kept)| (target.clone(), kept.diagnosis.clone()))
             .collect();
         let (owned, docs) = (&*self.owned, &*self.config.docs.base_url);
+        // An API server that does not answer is not asked a thousand times.
+        let silent = Cell::new(false);
         let written = stream::iter(due)
-            .map(|(target, diagnosis)| async move {
-                let result = owned.write(&diagnosis, now, docs).await;
-                (target, diagnosis, result)
+            .map(|(target, diagnosis)| {
+                let silent = &silent;
+                async move {
+                    if silent.get() {
+                        return None;
+                    }
+                    let result = owned.write(&diagnosis, now, docs).await;
+                    silent.set(silent.get() || matches!(result, Err(WriteError::Timeout)));
+                    Some((target, diagnosis, result))
+                }
             })
             .buffer_unordered(WRITES)
+            .filter_map(async |written| written)
             .collect::<Vec<_>>()
             .await;
         for (target, diagnosis, result) in written {
             self.keep_result(&target, &diagnosis, result, now);
         }
-        let targets = self.kept.keys().cloned().collect();
-        match self.owned.delete_stale(&targets).await {
+        match self.owned.delete_stale(present).await {
             Ok(deleted) => deleted
                 .iter()
                 .for_each(|name| tracing::info!(name, "IngressDiagnosis deleted, its target gets no diagnosis any longer")),
@@ -313,11 +354,10 @@ impl Controller {
         }
     }
 
-    /// Facts are still to be read: a status that stands is kept until they are, a new one waits for a moment.
-    fn must_wait(&self, target: &TargetRef, kept: &Kept) -> bool {
-        let patient = kept.pending.is_some_and(|since| since.elapsed() < PATIENCE);
-        let stands = || self.owned.get(target).is_some_and(|object| object.status.is_some());
-        kept.awaits.any() && (patient || kept.awaits.facts && stands())
+    fn may_be_written(&self, target: &TargetRef, kept: &Kept, asked: bool) -> bool {
+        let stands = self.owned.get(target).is_some_and(|object| object.status.is_some());
+        let resting = kept.failure.as_ref().is_some_and(|failure| failure.retry > Instant::now());
+        !resting && !kept.awaits.must_wait(stands, asked)
     }
 
     fn keep_result(
@@ -329,63 +369,48 @@ impl Controller {
     ) {
         let Some(kept) = self.kept.get_mut(target) else { return };
         match result {
-            Ok(_) => kept.due = false,
+            Ok(_) => {
+                kept.due = false;
+                kept.failure = None;
+            }
             Err(WriteError::NotLeading) => return,
-            Err(error) => tracing::warn!(target = %diagnosis_name(target), %error, "IngressDiagnosis not written"),
+            Err(error) => {
+                let words = error.to_string();
+                // Once is enough, until it is another reason.
+                if kept.failure.as_ref().is_none_or(|before| before.words != words) {
+                    match error {
+                        WriteError::Terminating(_) => tracing::info!(target = %diagnosis_name(target), "{words}"),
+                        _ => tracing::warn!(target = %diagnosis_name(target), "IngressDiagnosis not written: {words}"),
+                    }
+                }
+                kept.failure = Some(WriteFailure { words, retry: Instant::now() + RETRY });
+            }
         }
+        let verdict = diagnosis.verdict.as_str();
         let status = self.owned.get(target).and_then(|object| object.status.clone());
-        let since = status.and_then(|status| status.since).map_or(now, |since| since.0);
-        self.metrics.publish(target, Published { diagnosis: diagnosis.clone(), since });
+        let since = status.filter(|status| status.verdict == verdict).and_then(|status| status.since).map(|since| since.0);
+        self.metrics.publish(target, diagnosis, since, now);
         for group in &kept.wants {
             if let Some(read) = self.collector.compute.read_at(&group.group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));
             }
         }
-        let says = Logged {
-            verdict: diagnosis.verdict,
-            root_cause: diagnosis.root_cause,
-            codes: diagnosis.findings.iter().flat_map(|root| root.all()).map(|found| found.rule.code).collect(),
-        };
-        log(target, diagnosis, kept.logged.as_ref(), &says);
+        let says = Logged::of(diagnosis);
+        says.say(target, diagnosis, kept.logged.as_ref());
         kept.logged = Some(says);
     }
+}
 
-    fn unread(&self) -> Vec<crate::snapshot::Unknown> {
-        let snapshot = self.world.read();
-        let mut unknown = snapshot.kubernetes.unread();
-        unknown.extend(snapshot.compute.unread.values().cloned());
-        if let crate::snapshot::Observed::Unknown(why) = &snapshot.cluster {
-            unknown.push(why.clone());
-        }
-        unknown.sort();
-        unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));
-        unknown
-    }
+/// Whether the target gets a diagnosis cannot be told: it could not be read, or what decides whose business it is.
+fn out_of_sight(snapshot: &Snapshot, target: &TargetRef) -> bool {
+    let kubernetes = &snapshot.kubernetes;
+    let unseen = match target.kind {
+        TargetKind::Ingress => matches!(kubernetes.ingresses.get(&target.namespace, &target.name), Observed::Unknown(_)),
+        TargetKind::Service => matches!(kubernetes.services.get(&target.namespace, &target.name), Observed::Unknown(_)),
+    };
+    unseen || kubernetes.ingresses.unread().is_some() || kubernetes.ingress_classes.unread().is_some()
 }
 
 fn diagnosis_name(target: &TargetRef) -> String {
     format!("{}/{}", target.namespace, target.diagnosis_name())
-}
-
-/// Says what is new and what is resolved; an unchanged target is silent, and so is one that was healthy from the first.
-fn log(target: &TargetRef, diagnosis: &Diagnosis, before: Option<&Logged>, says: &Logged) {
-    if before == Some(says) || (before.is_none() && says.verdict == Verdict::Healthy && says.codes.is_empty()) {
-        return;
-    }
-    let none = BTreeSet::new();
-    let known = before.map_or(&none, |before| &before.codes);
-    let new: Vec<_> = says.codes.difference(known).collect();
-    let resolved: Vec<_> = known.difference(&says.codes).collect();
-    tracing::info!(
-        namespace = %target.namespace,
-        kind = target.kind.as_str(),
-        name = %target.name,
-        verdict = says.verdict.as_str(),
-        was = before.map_or("", |before| before.verdict.as_str()),
-        root_cause = says.root_cause.unwrap_or_default(),
-        ?new,
-        ?resolved,
-        summary = %diagnosis.summary,
-        "diagnosis changed"
-    );
 }

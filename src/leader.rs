@@ -14,6 +14,8 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::collect;
+
 /// How long a Lease is valid without a renewal.
 const DURATION: Duration = Duration::from_secs(15);
 /// Without a renewal for this long the leader stops: well before another may begin.
@@ -31,17 +33,21 @@ pub struct Candidate {
     /// The version of the Lease that was seen last, and since when on our clock.
     seen: Option<(String, Instant)>,
     renewed: Option<Instant>,
+    /// The last attempt failed, and that was said.
+    failing: bool,
 }
 
 impl Candidate {
     /// A candidate with an identity that no other process has.
     pub fn new(client: kube::Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None, renewed: None }
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None, renewed: None, failing: false }
     }
 
     /// Runs for leadership until `shutdown`; `leads` says whether this process may write. On the way out the Lease is given back.
     pub async fn run(mut self, leads: watch::Sender<bool>, mut shutdown: watch::Receiver<bool>) {
         loop {
+            // The Lease counts from some moment after this one.
+            let started = Instant::now();
             let deadline = self.renewed.map(|renewed| renewed + RENEW_DEADLINE);
             let attempt = tokio::select! {
                 attempt = timeout(REQUEST, self.attempt()) => Some(attempt),
@@ -49,10 +55,19 @@ impl Candidate {
                 _ = shutdown.wait_for(|shutdown| *shutdown) => break,
             };
             match attempt {
-                Some(Ok(Ok(true))) => self.renewed = Some(Instant::now()),
-                Some(Ok(Ok(false))) | None => self.renewed = None,
-                Some(Ok(Err(error))) => tracing::warn!(%error, lease = %self.name, "the Lease could not be renewed"),
-                Some(Err(_)) => tracing::warn!(lease = %self.name, "the Lease could not be renewed in time"),
+                Some(Ok(Ok(Holder::Ours))) => {
+                    self.renewed = Some(started);
+                    self.failing = false;
+                }
+                Some(Ok(Ok(Holder::Another))) => {
+                    self.renewed = None;
+                    self.failing = false;
+                }
+                // Who has it will be seen at the next attempt.
+                Some(Ok(Ok(Holder::Contested))) => {}
+                None => self.renewed = None,
+                Some(Ok(Err(error))) => self.report(&collect::words(&error)),
+                Some(Err(_)) => self.report("no answer from the API server"),
             }
             let deadline = self.renewed.map(|renewed| renewed + RENEW_DEADLINE);
             set(&leads, deadline.is_some_and(|deadline| Instant::now() < deadline), &self.identity);
@@ -69,14 +84,21 @@ impl Candidate {
         }
     }
 
-    /// One try to get or to keep the Lease; true when it is ours.
-    async fn attempt(&mut self) -> Result<bool, kube::Error> {
+    /// Says once that the Lease is out of reach, until it is not.
+    fn report(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(lease = %self.name, "the Lease cannot be read or renewed: {why}");
+        }
+    }
+
+    /// One try to get or to keep the Lease.
+    async fn attempt(&mut self) -> Result<Holder, kube::Error> {
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let lease = Lease {
                 metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
                 spec: Some(self.spec(None)),
             };
-            return conflict_means_lost(self.api.create(&PostParams::default(), &lease).await);
+            return whose(self.api.create(&PostParams::default(), &lease).await);
         };
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
@@ -88,10 +110,10 @@ impl Candidate {
             spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs);
         let expired = self.seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= duration);
         if !holder.is_empty() && holder != self.identity && !expired {
-            return Ok(false);
+            return Ok(Holder::Another);
         }
         lease.spec = Some(self.spec(Some(&spec)));
-        conflict_means_lost(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+        whose(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
@@ -117,7 +139,7 @@ impl Candidate {
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
         if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
-            tracing::warn!(%error, lease = %self.name, "the Lease could not be given back");
+            tracing::warn!(lease = %self.name, "the Lease could not be given back: {}", collect::words(&error));
         }
     }
 }
@@ -130,10 +152,18 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-fn conflict_means_lost(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+/// Whose the Lease is after an attempt.
+enum Holder {
+    Ours,
+    Another,
+    /// Somebody wrote it at the same time.
+    Contested,
+}
+
+fn whose(written: Result<Lease, kube::Error>) -> Result<Holder, kube::Error> {
     match written {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Ok(_) => Ok(Holder::Ours),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Holder::Contested),
         Err(error) => Err(error),
     }
 }

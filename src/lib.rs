@@ -15,4 +15,6 @@ pub mod publish;
 pub mod rules;
 pub mod server;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod topology;

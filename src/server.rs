@@ -12,16 +12,25 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::collect::World;
+use crate::collect::{ComputeReader, Prober, World};
 use crate::publish::metrics::Metrics;
+use crate::publish::owned::Owned;
+use crate::snapshot::compute::COLLECTIONS;
+use crate::snapshot::{Observed, Source, Unknown};
 
 /// What the answers are made from.
 #[derive(Clone)]
 pub struct Sources {
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The world, which knows when every watch has listed once.
+    /// The world, which knows when every watch has listed once, and what cannot be read.
     pub world: Arc<World>,
+    /// What stands in the cluster, which is watched as well.
+    pub owned: Arc<Owned>,
+    /// It counts its requests.
+    pub compute: ComputeReader,
+    /// So does this.
+    pub prober: Prober,
 }
 
 /// Serves until `shutdown`.
@@ -40,18 +49,70 @@ pub async fn serve(listener: TcpListener, sources: Sources, mut shutdown: watch:
 }
 
 async fn readyz(State(sources): State<Sources>) -> Response {
-    if sources.world.synced() {
+    let mut awaited = sources.world.awaited();
+    if !*sources.owned.listed().borrow() {
+        awaited.push("ingressdiagnoses.ingressdiagnosis.dev".to_owned());
+    }
+    if awaited.is_empty() {
         return "ok\n".into_response();
     }
-    let awaited = sources.world.awaited().join(", ");
-    (StatusCode::SERVICE_UNAVAILABLE, format!("not every kind has been listed yet: {awaited}\n")).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not every kind has been listed yet: {}\n", awaited.join(", "))).into_response()
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    let gathered = tokio::task::spawn_blocking(move || sources.metrics.text()).await;
-    match gathered {
+    let gathered = tokio::task::spawn_blocking(move || {
+        let stats = sources.compute.stats();
+        sources.metrics.count(stats.budget, stats.requests, sources.prober.stats().results);
+        sources.metrics.set_unknown(unread(&sources.world));
+        sources.metrics.text()
+    });
+    match gathered.await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+/// What could not be read, each resource once per reason.
+fn unread(world: &World) -> Vec<Unknown> {
+    let snapshot = world.read();
+    let mut unknown = snapshot.kubernetes.unread();
+    unknown.extend(snapshot.compute.unread.values().cloned());
+    let parts = snapshot.compute.errors.iter().filter_map(|(path, error)| {
+        Some(Unknown {
+            source: Source::Compute,
+            resource: kind_and_method(path)?.into(),
+            reason: error.reason.clone(),
+            message: error.message.clone(),
+        })
+    });
+    unknown.extend(parts);
+    if let Observed::Unknown(why) = &snapshot.cluster {
+        unknown.push(why.clone());
+    }
+    unknown.sort();
+    unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));
+    unknown
+}
+
+/// `backendServices/getHealth` of `projects/P/global/backendServices/B/getHealth`: a label must not have as many values as there are
+/// resources.
+fn kind_and_method(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let at = parts.iter().position(|part| COLLECTIONS.contains(part))?;
+    Some(parts.get(at + 2).map_or_else(|| parts[at].to_owned(), |method| format!("{}/{method}", parts[at])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_and_method;
+
+    #[test]
+    fn a_label_names_no_resource() {
+        let of = |path| kind_and_method(path).unwrap_or_default();
+        assert_eq!(of("projects/p/zones/z/networkEndpointGroups/n/listNetworkEndpoints"), "networkEndpointGroups/listNetworkEndpoints");
+        assert_eq!(of("projects/p/regions/r/subnetworks"), "subnetworks");
+        assert_eq!(of("projects/p/global/firewalls/f"), "firewalls");
+        assert_eq!(of("nonsense"), "");
     }
 }

@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_secs(180);
 
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
 
+/// How soon the name of the cluster is looked for again.
+const NOT_NAMED: Duration = Duration::from_secs(1);
+
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The fields that are read, which keeps the answer small.
@@ -48,7 +51,7 @@ pub(super) async fn run(world: Arc<World>, endpoint: String, credentials: Arc<Cr
     let mut reported = None;
     while active.wait_for(|active| *active).await.is_ok() {
         let wait = match cluster_path(&world) {
-            None => RETRY.0,
+            None => NOT_NAMED,
             Some(path) => match read(&client, &format!("{endpoint}/v1/{path}"), &credentials).await {
                 Ok(cluster) => {
                     retry.reset();
@@ -66,9 +69,11 @@ pub(super) async fn run(world: Arc<World>, endpoint: String, credentials: Arc<Cr
                 }
             },
         };
-        // Whoever stops being active and is so again shall not wait for the rest of an interval.
+        // Whoever stops being active and is so again shall not wait for the rest of an interval, and what was read says nothing then.
         let stopped = active.wait_for(|active| !*active);
-        let _ = tokio::time::timeout(wait, stopped).await;
+        if tokio::time::timeout(wait, stopped).await.is_ok() {
+            forget(&world);
+        }
     }
 }
 
@@ -123,6 +128,13 @@ fn keep(world: &World, cluster: Cluster) {
             return Change::Nothing;
         }
         snapshot.cluster = cluster;
+        Change::Everything
+    });
+}
+
+fn forget(world: &World) {
+    world.edit(|snapshot| {
+        snapshot.cluster = Observed::default();
         Change::Everything
     });
 }

@@ -29,6 +29,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want};
 pub use credentials::CredentialsMode;
 pub use kubernetes::prepare;
+pub(crate) use kubernetes::words;
 pub use prober::{Prober, ProberStats, Question};
 pub use world::{Changes, World};
 

@@ -18,11 +18,10 @@ use crate::topology::TargetRef;
 
 /// What was published for a target.
 #[derive(Clone)]
-pub struct Published {
-    /// The diagnosis.
-    pub diagnosis: Arc<Diagnosis>,
+struct Published {
+    diagnosis: Arc<Diagnosis>,
     /// Since when its verdict stands.
-    pub since: Timestamp,
+    since: Timestamp,
 }
 
 /// What the state metrics are made from.
@@ -122,9 +121,12 @@ impl Metrics {
         })
     }
 
-    /// Keeps what was published for a target.
-    pub fn publish(&self, target: &TargetRef, published: Published) {
-        guard(&self.state).published.insert(target.clone(), published);
+    /// Keeps what was published for a target. Where nothing says since when the verdict stands, it is since it was seen here first.
+    pub fn publish(&self, target: &TargetRef, diagnosis: &Arc<Diagnosis>, since: Option<Timestamp>, now: Timestamp) {
+        let mut state = guard(&self.state);
+        let before = state.published.get(target).filter(|before| before.diagnosis.verdict == diagnosis.verdict);
+        let since = since.or_else(|| before.map(|before| before.since)).unwrap_or(now);
+        state.published.insert(target.clone(), Published { diagnosis: diagnosis.clone(), since });
     }
 
     /// Forgets the targets for which `keep` says no.
@@ -132,9 +134,11 @@ impl Metrics {
         guard(&self.state).published.retain(|target, _| keep(target));
     }
 
-    /// Sets what could not be read.
+    /// Sets what could not be read; a process that does not write leaves that to the one that does.
     pub fn set_unknown(&self, unknown: Vec<Unknown>) {
-        guard(&self.state).unknown = unknown;
+        if self.leader.get() == 1 {
+            guard(&self.state).unknown = unknown;
+        }
     }
 
     /// Sets whether this process writes; one that does not shows no state, so that no series stands twice.

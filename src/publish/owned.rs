@@ -10,14 +10,16 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Status;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::api::IngressDiagnosis;
+use crate::collect;
 use crate::diagnose::Diagnosis;
-use crate::topology::TargetRef;
+use crate::topology::{TargetKind, TargetRef};
 
 use super::status::{self, Context};
 
@@ -46,12 +48,27 @@ pub enum WriteError {
     /// Another process leads.
     #[error("another process leads")]
     NotLeading,
+    /// The namespace is being deleted, nothing can be made in it.
+    #[error("namespace {0} is being deleted and takes no new IngressDiagnosis")]
+    Terminating(String),
     /// The API server did not answer in time.
     #[error("the API server did not answer in time")]
     Timeout,
     /// The API server refused.
-    #[error(transparent)]
-    Api(#[from] kube::Error),
+    #[error("the API server refuses it: {}", .0.message)]
+    Refused(Box<Status>),
+    /// There was no answer.
+    #[error("no answer from the API server: {0}")]
+    Unreachable(String),
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused(status),
+            error => Self::Unreachable(collect::words(&error)),
+        }
+    }
 }
 
 /// What happened to one object.
@@ -170,9 +187,19 @@ impl Owned {
         }
     }
 
-    /// The object of a target, whoever's it is.
+    /// The object of a target, if it is one; what only has its name is not.
     pub fn get(&self, target: &TargetRef) -> Option<Arc<IngressDiagnosis>> {
+        self.named(target).filter(|object| target_of(object).as_ref() == Some(target))
+    }
+
+    /// The object that has the name of a target's, whoever's it is.
+    fn named(&self, target: &TargetRef) -> Option<Arc<IngressDiagnosis>> {
         self.objects().get(&(target.namespace.to_string(), target.diagnosis_name())).cloned()
+    }
+
+    /// The targets of the objects that are ours.
+    pub fn targets(&self) -> Vec<TargetRef> {
+        self.objects().values().filter_map(|object| ours(object)).collect()
     }
 
     /// The codes that the owner of a target has accepted.
@@ -183,7 +210,7 @@ impl Owned {
     /// Writes what has to be written for a diagnosis.
     pub async fn write(&self, diagnosis: &Diagnosis, now: Timestamp, docs: &str) -> Result<Written, WriteError> {
         let target = &diagnosis.target;
-        let stands = self.get(target);
+        let stands = self.named(target);
         let (namespace, name) = (target.namespace.to_string(), target.diagnosis_name());
         if let Some(object) = stands.as_deref().filter(|object| object.spec.target_ref != status::target_ref(diagnosis)) {
             let other = &object.spec.target_ref;
@@ -204,7 +231,8 @@ impl Owned {
                 "metadata": {"name": name, "namespace": namespace, "ownerReferences": owner.into_iter().collect::<Vec<_>>()},
                 "spec": {"targetRef": status::target_ref(diagnosis)},
             });
-            let applied = in_time(api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body))).await?;
+            let applied = in_time(api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body))).await;
+            let applied = applied.map_err(|error| while_terminating(error, &namespace))?;
             written = Written::Created;
             object = Some(Arc::new(applied));
         }
@@ -226,14 +254,13 @@ impl Owned {
         Ok(if written == Written::Created { written } else { Written::Status })
     }
 
-    /// Deletes the objects that are ours and whose target gets no diagnosis any longer; says which.
-    pub async fn delete_stale(&self, targets: &BTreeSet<TargetRef>) -> Result<Vec<String>, WriteError> {
-        let names: BTreeSet<Key> = targets.iter().map(|target| (target.namespace.to_string(), target.diagnosis_name())).collect();
+    /// Deletes the objects that are ours and whose target is not among `present`; says which.
+    pub async fn delete_stale(&self, present: &BTreeSet<TargetRef>) -> Result<Vec<String>, WriteError> {
         let stale: Vec<_> = self
             .objects()
-            .iter()
-            .filter(|(key, object)| !names.contains(*key) && ours(object))
-            .map(|(_, object)| object.clone())
+            .values()
+            .filter(|object| ours(object).is_some_and(|target| !present.contains(&target)))
+            .cloned()
             .collect();
         let mut deleted = Vec::new();
         for object in stale {
@@ -244,9 +271,11 @@ impl Owned {
             let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
             match in_time(api.delete(&name, &parameters)).await {
                 Ok(_) => deleted.push(format!("{namespace}/{name}")),
-                Err(WriteError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {}
+                Err(WriteError::Refused(status)) if matches!(status.code, 404 | 409) => {}
                 Err(error) => return Err(error),
             }
+            // The watch will say so as well; until it does, nobody shall delete it again.
+            self.objects().remove(&(namespace, name));
         }
         Ok(deleted)
     }
@@ -256,12 +285,32 @@ impl Owned {
     }
 }
 
-/// We have written its status: an object that somebody made for a target that never was ours stays.
-fn ours(object: &IngressDiagnosis) -> bool {
-    let name = object.name_any();
-    let target = &object.spec.target_ref;
-    let expected = if target.kind == "Service" { format!("service.{}", target.name) } else { target.name.clone() };
-    name == expected && object.status.is_some()
+/// The target of an object that is ours: we have written its status. One that somebody made for a target that never was ours stays.
+fn ours(object: &IngressDiagnosis) -> Option<TargetRef> {
+    target_of(object).filter(|_| object.status.is_some())
+}
+
+/// The target of an object, if it has the name that goes with it.
+fn target_of(object: &IngressDiagnosis) -> Option<TargetRef> {
+    let named = &object.spec.target_ref;
+    let kind = match &*named.kind {
+        "Ingress" => TargetKind::Ingress,
+        "Service" => TargetKind::Service,
+        _ => return None,
+    };
+    let target = TargetRef { kind, namespace: object.namespace()?.into(), name: named.name.as_str().into() };
+    (target.diagnosis_name() == object.name_any() && named.api_version == kind.api_version()).then_some(target)
+}
+
+fn while_terminating(error: WriteError, namespace: &str) -> WriteError {
+    let terminating = match &error {
+        WriteError::Refused(status) => {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+        }
+        _ => false,
+    };
+    if terminating { WriteError::Terminating(namespace.to_owned()) } else { error }
 }
 
 fn key(object: &IngressDiagnosis) -> Key {
@@ -273,11 +322,20 @@ async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Re
 }
 
 fn describe(error: &watcher::Error) -> String {
-    let absent = matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404);
-    if absent {
-        "the CustomResourceDefinition ingressdiagnoses.ingressdiagnosis.dev is not installed, waiting for it: apply what `ingress-diagnosis crd` prints".to_owned()
-    } else {
-        error.to_string()
+    let cause = match error {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => cause,
+        watcher::Error::WatchError(status) => return status.message.clone(),
+        watcher::Error::NoResourceVersion => return error.to_string(),
+    };
+    match cause {
+        kube::Error::Api(status) if status.code == 404 => {
+            "the CustomResourceDefinition ingressdiagnoses.ingressdiagnosis.dev is not installed, waiting for it: apply what \
+             `ingress-diagnosis crd` prints"
+                .to_owned()
+        }
+        cause => collect::words(cause),
     }
 }
 

@@ -1,11 +1,10 @@
 //! AppProtocolsInvalid: the Service's app-protocols annotation is refused, or passes its port over.
 
-use std::collections::BTreeMap;
-
 use super::text::{annotate, json_patch, some_of};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::kubernetes::{PortRef, Service, ServicePort};
-use crate::topology::{Backend, Role, Topology, annotations};
+use crate::topology::annotations::{self, AppProtocols};
+use crate::topology::{Backend, Role, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -26,8 +25,6 @@ pub static RULE: Rule = Rule {
     ],
     check: Check::Backend(check),
 };
-
-type Protocols = BTreeMap<Box<str>, Box<str>>;
 
 /// What the controller knows, in capitals only (ingress-gce `pkg/annotations/service.go`).
 const KNOWN: [&str; 3] = ["HTTP", "HTTPS", "HTTP2"];
@@ -56,8 +53,8 @@ struct Wrong {
     fix: Vec<String>,
 }
 
-fn wrong(service: &Service, port: &ServicePort, key: &'static str, protocols: Result<Protocols, String>) -> Option<Wrong> {
-    let set = |value: &Protocols| {
+fn wrong(service: &Service, port: &ServicePort, key: &'static str, protocols: Result<AppProtocols, String>) -> Option<Wrong> {
+    let set = |value: &AppProtocols| {
         let value = serde_json::json!(value).to_string();
         annotate(&service.metadata.namespace, "service", &service.metadata.name, key, &value)
     };
@@ -66,9 +63,12 @@ fn wrong(service: &Service, port: &ServicePort, key: &'static str, protocols: Re
         Err(error) => {
             let text = service.metadata.annotation(key).unwrap_or_default().to_ascii_uppercase();
             let meant = ["HTTP2", "HTTPS"].into_iter().find(|word| text.contains(word)).unwrap_or("HTTP");
-            let mut fix = vec![format!("write a JSON object of port names and HTTP, HTTPS or HTTP2; where the pods speak {meant} on port {}:", spell(port))];
+            let mut fix = vec![format!(
+                "write a JSON object of port names and HTTP, HTTPS or HTTP2; where the pods speak {meant} on port {}:",
+                spell(port)
+            )];
             fix.extend(name_port(service, port, "http"));
-            fix.push(set(&Protocols::from([(name_of(port, "http"), meant.into())])));
+            fix.push(set(&AppProtocols::from([(name_of(port, "http"), meant.into())])));
             return Some(Wrong { what: format!("is not a JSON object of texts: {error}"), severity: Severity::Error, fix });
         }
     };
@@ -95,7 +95,10 @@ fn wrong(service: &Service, port: &ServicePort, key: &'static str, protocols: Re
     let mut fix: Vec<_> = name_port(service, port, unmatched).into_iter().collect();
     fix.push(set(&mended));
     Some(Wrong {
-        what: format!("asks {value} for {unmatched:?}, which is the name of no port: port {} gets HTTP without a word", spell(port)),
+        what: format!(
+            "asks {value} for {unmatched:?}, which is the name of no port: port {} gets HTTP without a word",
+            spell(port)
+        ),
         severity: Severity::Warning,
         fix,
     })
@@ -144,4 +147,72 @@ fn name_port(service: &Service, port: &ServicePort, wanted: &str) -> Option<Stri
 
 fn spell(port: &ServicePort) -> String {
     if port.name.is_empty() { format!("{} (no name)", port.port) } else { format!("{} ({})", port.port, port.name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::world;
+    use super::*;
+    use crate::topology::annotations::keys;
+
+    /// Severity and second line of the mend for an annotation of a Service with these ports, whose port 443 the Ingress routes to.
+    fn found(annotation: &str, ports: serde_json::Value) -> Option<(Severity, String)> {
+        let world = world("healthy-neg")
+            .annotated("Service", "shop/cart", keys::APP_PROTOCOLS, annotation)
+            .edit("Service", "shop/cart", |service| service["spec"]["ports"] = ports)
+            .edit("Ingress", "shop/cart", |ingress| {
+                ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"]["number"] = 443.into();
+            });
+        let found = world.found("shop/cart", "AppProtocolsInvalid");
+        assert!(found.len() <= 1);
+        found.first().map(|found| (found.severity(), found.finding.fix.last().cloned().unwrap_or_default()))
+    }
+
+    fn named() -> serde_json::Value {
+        serde_json::json!([{"name": "http", "port": 80, "targetPort": 8080}, {"name": "https", "port": 443, "targetPort": 8443}])
+    }
+
+    #[test]
+    fn what_is_well_formed_is_silent() {
+        for annotation in [r#"{"https":"HTTPS"}"#, r#"{"https":"HTTP2","http":"HTTP"}"#, "{}", "null", r#"{"443":"HTTP"}"#] {
+            assert_eq!(found(annotation, named()), None, "{annotation}");
+        }
+        // Meant for the other port, or left over beside one that is right.
+        assert_eq!(found(r#"{"80":"HTTPS"}"#, named()), None);
+        assert_eq!(found(r#"{"https":"HTTPS","admin":"HTTPS"}"#, named()), None);
+    }
+
+    #[test]
+    fn what_the_controller_refuses_is_an_error() {
+        for annotation in
+            ["https=HTTPS", r#"{"https":"https"}"#, r#"{"https":"TLS"}"#, r#"{"https":443}"#, "", r#"{"http":"h2c"}"#]
+        {
+            assert_eq!(found(annotation, named()).map(|found| found.0), Some(Severity::Error), "{annotation}");
+        }
+        let (_, mend) = found(r#"{"https":"https"}"#, named()).unwrap_or((Severity::Info, String::new()));
+        assert_eq!(
+            mend,
+            r#"kubectl -n shop annotate service cart 'cloud.google.com/app-protocols={"https":"HTTPS"}' --overwrite"#
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_no_name_is_a_warning() {
+        for annotation in [r#"{"443":"HTTPS"}"#, r#"{"8443":"HTTPS"}"#, r#"{"HTTPS":"HTTPS"}"#, r#"{"web":"HTTP2"}"#] {
+            let (severity, mend) = found(annotation, named()).unwrap_or((Severity::Info, String::new()));
+            assert_eq!(severity, Severity::Warning, "{annotation}");
+            assert!(mend.contains(r#"={"https":"HTTP"#), "{mend}");
+        }
+        let nameless = serde_json::json!([{"port": 443, "targetPort": 8443}]);
+        let (severity, mend) = found(r#"{"443":"HTTPS"}"#, nameless).unwrap_or((Severity::Info, String::new()));
+        assert_eq!((severity, mend.contains(r#"={"web":"HTTPS"}"#)), (Severity::Warning, true), "{mend}");
+    }
+
+    #[test]
+    fn the_old_key_wins() {
+        let both = world("healthy-neg")
+            .annotated("Service", "shop/cart", keys::APP_PROTOCOLS_ALPHA, r#"{"http":"HTTP"}"#)
+            .annotated("Service", "shop/cart", keys::APP_PROTOCOLS, "nonsense");
+        assert!(both.codes("shop/cart").is_empty());
+    }
 }

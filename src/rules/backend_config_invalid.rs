@@ -30,7 +30,11 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let wanted = match &annotation {
         Err(error) => return Ok(Some(annotation_refused(service, key, &format!("is not understood: {error}")))),
         Ok(annotation) if annotation.default.is_empty() && annotation.ports.is_empty() => {
-            return Ok(Some(annotation_refused(service, key, "names no BackendConfig, neither under \"default\" nor under \"ports\"")));
+            return Ok(Some(annotation_refused(
+                service,
+                key,
+                "names no BackendConfig, neither under \"default\" nor under \"ports\"",
+            )));
         }
         Ok(annotation) => annotation.for_port(&port.name, port.port).filter(|name| !name.is_empty()),
     };
@@ -42,7 +46,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     };
     let reason = config.and_then(|config| refused_by_controller(&config.spec));
     let said = said(topology, backend.namespace, wanted);
-    let refused = |reason: &str| Finding::certain(format!("BackendConfig {wanted:?} of Service {:?} is refused: {reason}", backend.service_name));
+    let refused = |reason: &str| {
+        Finding::certain(format!("BackendConfig {wanted:?} of Service {:?} is refused: {reason}", backend.service_name))
+    };
     let finding = match (reason, said) {
         (Some(reason), said) => {
             let finding = refused(&reason).evidence(format!("BackendConfig {}/{wanted} spec", backend.namespace), &reason);
@@ -90,12 +96,14 @@ fn on_ingress(topology: &Topology<'_>, backend: &Backend<'_>) -> Option<Finding>
         .find_map(|key| Some((key, ingress.metadata.annotation(key)?)))?;
     let (namespace, name) = (backend.namespace, backend.service_name);
     Some(
-        Finding::certain(format!("annotation {key} stands on the Ingress, where it has no effect: it belongs on Service {name:?}"))
-            .severity(Severity::Warning)
-            .evidence(format!("Ingress annotation {key}"), text)
-            .evidence(format!("Service {namespace}/{name} annotation {key}"), "absent")
-            .fix(annotate(namespace, "service", name, key, text))
-            .fix(format!("kubectl -n {} annotate ingress {} {key}-", quote(topology.namespace()), quote(topology.name()))),
+        Finding::certain(format!(
+            "annotation {key} stands on the Ingress, where it has no effect: it belongs on Service {name:?}"
+        ))
+        .severity(Severity::Warning)
+        .evidence(format!("Ingress annotation {key}"), text)
+        .evidence(format!("Service {namespace}/{name} annotation {key}"), "absent")
+        .fix(annotate(namespace, "service", name, key, text))
+        .fix(format!("kubectl -n {} annotate ingress {} {key}-", quote(topology.namespace()), quote(topology.name()))),
     )
 }
 
@@ -106,7 +114,10 @@ fn refused_by_controller(spec: &BackendConfigSpec) -> Option<String> {
     }
     if let Some(affinity) = &spec.session_affinity {
         if !matches!(&*affinity.affinity_type, "" | "NONE" | "CLIENT_IP" | "GENERATED_COOKIE") {
-            return Some(format!("sessionAffinity.affinityType {:?} is none of NONE, CLIENT_IP and GENERATED_COOKIE", affinity.affinity_type));
+            return Some(format!(
+                "sessionAffinity.affinityType {:?} is none of NONE, CLIENT_IP and GENERATED_COOKIE",
+                affinity.affinity_type
+            ));
         }
         if let Some(seconds) = affinity.affinity_cookie_ttl_sec.filter(|seconds| !(0..=86_400).contains(seconds)) {
             return Some(format!("sessionAffinity.affinityCookieTtlSec {seconds} is not between 0 and 86400"));
@@ -121,13 +132,101 @@ fn refused_by_controller(spec: &BackendConfigSpec) -> Option<String> {
 
 /// The texts about what [`refused_by_controller`] sees for itself.
 fn seen_in_spec(error: &str) -> bool {
-    ["iap and cdn cannot", "unsupported AffinityType", "unsupported AffinityCookieTtlSec", "unsupported SampleRate", "must be one of"]
-        .iter()
-        .any(|text| error.contains(text))
+    [
+        "iap and cdn cannot",
+        "unsupported AffinityType",
+        "unsupported AffinityCookieTtlSec",
+        "unsupported SampleRate",
+        "must be one of",
+    ]
+    .iter()
+    .any(|text| error.contains(text))
 }
 
 /// What the controller says of a BackendConfig.
 fn said<'a>(topology: &Topology<'a>, namespace: &str, name: &str) -> Result<Option<(&'a Event, &'a str)>, Unknown> {
     let about = format!("BackendConfig {namespace}/{name} is not valid: ");
     Ok(topology.translate_errors()?.into_iter().rev().find(|(_, error)| error.contains(&about)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+    use super::*;
+
+    const CODE: &str = "BackendConfigInvalid";
+
+    fn with_spec(spec: serde_json::Value) -> World {
+        world("healthy-neg").annotated("Service", "shop/cart", keys::BACKEND_CONFIG, r#"{"default":"x"}"#).add(serde_json::json!({
+            "apiVersion": "cloud.google.com/v1", "kind": "BackendConfig", "metadata": {"namespace": "shop", "name": "x"}, "spec": spec,
+        }))
+    }
+
+    fn severity(world: &World) -> Option<Severity> {
+        world.found("shop/cart", CODE).first().map(crate::diagnose::Found::severity)
+    }
+
+    #[test]
+    fn an_annotation_that_the_controller_cannot_read() {
+        for annotation in ["x", "", "{}", r#"{"default":""}"#, r#"{"default": x}"#, r#"["x"]"#, "null"] {
+            let world = world("healthy-neg").annotated("Service", "shop/cart", keys::BACKEND_CONFIG, annotation);
+            assert_eq!(severity(&world), Some(Severity::Error), "{annotation}");
+        }
+        let bare = world("healthy-neg").annotated("Service", "shop/cart", keys::BACKEND_CONFIG, "x");
+        let fix = &bare.found("shop/cart", CODE)[0].finding.fix[0];
+        assert_eq!(fix, r#"kubectl -n shop annotate service cart 'cloud.google.com/backend-config={"default":"x"}' --overwrite"#);
+    }
+
+    #[test]
+    fn a_specification_that_the_controller_refuses() {
+        for spec in [
+            serde_json::json!({"iap": {"enabled": true}, "cdn": {"enabled": true}}),
+            serde_json::json!({"sessionAffinity": {"affinityType": "client_ip"}}),
+            serde_json::json!({"sessionAffinity": {"affinityCookieTtlSec": 86401}}),
+            serde_json::json!({"logging": {"sampleRate": 1.5}}),
+            serde_json::json!({"healthCheck": {"type": "TCP"}}),
+        ] {
+            assert_eq!(severity(&with_spec(spec.clone())), Some(Severity::Error), "{spec}");
+        }
+        for spec in [
+            serde_json::json!({}),
+            serde_json::json!({"iap": {"enabled": true}, "cdn": {"enabled": false}}),
+            serde_json::json!({"sessionAffinity": {"affinityType": "GENERATED_COOKIE", "affinityCookieTtlSec": 0}}),
+            serde_json::json!({"logging": {"enable": false, "sampleRate": 0}}),
+            serde_json::json!({"healthCheck": {"type": "HTTP2", "requestPath": "/x"}}),
+        ] {
+            assert_eq!(severity(&with_spec(spec.clone())), None, "{spec}");
+        }
+    }
+
+    #[test]
+    fn the_live_object_wins_over_the_event() {
+        let about =
+            |reason: &str| format!("Translation failed: invalid ingress spec: BackendConfig shop/x is not valid: {reason}");
+        let mended = with_spec(serde_json::json!({})).warned(
+            "shop/cart",
+            "Translate",
+            &about("iap and cdn cannot be enabled at the same time"),
+        );
+        assert_eq!(severity(&mended), None);
+        let secret = about("error retrieving secret oauth: secrets \"oauth\" not found");
+        let spec = serde_json::json!({"iap": {"enabled": true, "oauthclientCredentials": {"secretName": "oauth"}}});
+        let missing = with_spec(spec).warned("shop/cart", "Translate", &secret);
+        assert_eq!(severity(&missing), Some(Severity::Error));
+    }
+
+    #[test]
+    fn misplaced_on_the_ingress() {
+        let misplaced = || world("healthy-neg").annotated("Ingress", "shop/cart", keys::BACKEND_CONFIG, r#"{"default":"x"}"#);
+        assert_eq!(severity(&misplaced()), Some(Severity::Warning));
+        let both = misplaced().annotated("Service", "shop/cart", keys::BACKEND_CONFIG, r#"{"ports":{"https":"y"}}"#);
+        assert_eq!(severity(&both), None);
+    }
+
+    #[test]
+    fn unread_says_so() {
+        let unread = with_spec(serde_json::json!({})).unread("backendconfigs");
+        assert!(unread.inconclusive("shop/cart").contains(&CODE));
+        assert_eq!(severity(&unread), None);
+    }
 }

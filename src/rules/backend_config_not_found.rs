@@ -30,7 +30,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     // No entry for the port means no BackendConfig, and so does an empty name.
     let Some(wanted) = annotation.for_port(&port.name, port.port).filter(|name| !name.is_empty()) else { return Ok(None) };
     let (namespace, name) = (backend.namespace, backend.service_name);
-    let message = format!("Service {name:?} names BackendConfig {wanted:?}, and there is none of that name in namespace {namespace:?}");
+    let message =
+        format!("Service {name:?} names BackendConfig {wanted:?}, and there is none of that name in namespace {namespace:?}");
     let mut finding = match &backend.backend_config {
         Observed::Present(_) => return Ok(None),
         Observed::Absent => Finding::certain(message).evidence(format!("BackendConfig {namespace}/{wanted}"), "absent"),
@@ -47,12 +48,13 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         format!("Service {namespace}/{name} annotation {key}"),
         service.metadata.annotation(key).unwrap_or_default(),
     );
-    let configs = || topology.snapshot.kubernetes.backend_configs.iter().map(|config| &config.metadata);
-    let elsewhere: Vec<_> = configs().filter(|meta| &*meta.name == wanted && &*meta.namespace != namespace).map(|meta| &meta.namespace).collect();
+    let configs = &topology.snapshot.kubernetes.backend_configs;
+    let mut elsewhere = configs.namespaces_with(wanted);
+    elsewhere.retain(|other| *other != namespace);
     if !elsewhere.is_empty() {
         finding = finding.evidence(format!("BackendConfigs named {wanted:?} in other namespaces"), some_of(elsewhere, 3));
     }
-    let here: Vec<_> = configs().filter(|meta| &*meta.namespace == namespace).map(|meta| &meta.name).collect();
+    let here: Vec<_> = configs.in_namespace(namespace).into_iter().flatten().map(|config| &config.metadata.name).collect();
     if !here.is_empty() {
         finding = finding.evidence(format!("BackendConfigs in namespace {namespace:?}"), some_of(here, 5));
     }
@@ -66,4 +68,39 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
                 quote(name)
             )),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+    use crate::topology::annotations::keys;
+
+    const CODE: &str = "BackendConfigNotFound";
+
+    fn named(annotation: &str) -> World {
+        world("healthy-neg").annotated("Service", "shop/cart", keys::BACKEND_CONFIG, annotation)
+    }
+
+    #[test]
+    fn by_name_number_and_default() {
+        for annotation in [r#"{"default":"x"}"#, r#"{"ports":{"http":"x"}}"#, r#"{"ports":{"80":"x"}}"#] {
+            assert_eq!(named(annotation).codes("shop/cart"), [CODE], "{annotation}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_concern_the_port_is_silent() {
+        for annotation in [r#"{"ports":{"https":"x"}}"#, r#"{"ports":{"8080":"x"}}"#, r#"{"ports":{"http":""},"default":"x"}"#] {
+            assert!(named(annotation).codes("shop/cart").is_empty(), "{annotation}");
+        }
+    }
+
+    #[test]
+    fn unread_is_not_absent() {
+        let unread = || named(r#"{"default":"x"}"#).unread("backendconfigs.cloud.google.com");
+        assert!(!unread().codes("shop/cart").contains(&CODE));
+        assert!(unread().inconclusive("shop/cart").contains(&CODE));
+        let text = "Translation failed: invalid ingress spec: error getting BackendConfig for port \"&ServiceBackendPort{Name:,Number:80,}\" on service \"shop/cart\", err: no BackendConfig for service port exists.";
+        assert_eq!(unread().warned("shop/cart", "Translate", text).found("shop/cart", CODE).len(), 1);
+    }
 }

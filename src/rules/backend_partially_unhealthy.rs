@@ -2,7 +2,8 @@
 
 use super::text::{counted, some_of};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
-use crate::topology::{Backend, Member, State, Topology};
+use crate::snapshot::Unknown;
+use crate::topology::{Backend, GroupKind, Member, State, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -23,6 +24,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if healthy == 0 || failing.is_empty() {
         return Ok(None);
     }
+    may_be_by_design(backend)?;
     let total = backend.members_seen().count();
     let behind = |member: &&Member<'_>| member.pod.map_or_else(|| format!("node {}", member.node), |pod| format!("pod {}", pod.metadata.name));
     let mut finding = Finding::certain(format!(
@@ -48,6 +50,17 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         "compare {} with the healthy ones: image, node, zone, configuration",
         some_of(failing.iter().map(behind), 3)
     ))))
+}
+
+/// Behind `externalTrafficPolicy: Local` nodes without a pod fail by design: which ones have a pod must be known.
+fn may_be_by_design(backend: &Backend<'_>) -> Result<(), Unknown> {
+    let local = backend.service.as_ref().seen().is_none_or(|service| &*service.spec.external_traffic_policy == "Local");
+    if backend.kind != GroupKind::InstanceGroup || !local {
+        return Ok(());
+    }
+    backend.pods.as_ref().map_err(Clone::clone)?;
+    backend.endpoints.as_ref().map_err(Clone::clone)?;
+    Ok(())
 }
 
 /// It has failed for longer than a rollout may take, and is not on its way out.

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::text::{annotate, quote};
-use super::{Answer, Check, Finding, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::probe::{ProbeError, Scheme};
 use crate::topology::annotations::{self, keys};
 use crate::topology::{Backend, Topology};

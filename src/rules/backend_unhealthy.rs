@@ -50,7 +50,8 @@ fn within_rollout(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
 /// The controller's own last word, where Compute cannot be read. It is written after each successful sync, at most 10 minutes apart:
 /// beside a standing warning, or without a recent heartbeat, it may be old and accuses nobody.
 fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Option<Finding> {
-    let ingress = topology.ingress()?;
+    // The first health checks of a young load balancer are still to come.
+    let ingress = topology.ingress().filter(|_| !topology.young())?;
     let name = backend.backend_service_path.as_deref()?.rsplit('/').next()?.to_owned();
     let states = annotations::backends(ingress);
     let state = states.get(&*name).filter(|state| matches!(&***state, "UNHEALTHY" | "TIMEOUT"))?;

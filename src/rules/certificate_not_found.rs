@@ -131,3 +131,54 @@ fn mend(topology: &Topology<'_>, finding: Finding, name: &str) -> Finding {
         quote(name)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{World, codes};
+    use super::*;
+
+    fn world() -> World {
+        World::recorded("certificate-in-wrong-scope")
+    }
+
+    #[test]
+    fn without_compute_the_controller_is_believed() {
+        let mut world = world();
+        world.without_google();
+        assert_eq!(codes(&world.ingress("billing", "invoices")), ("Broken", vec!["CertificateNotFound", "NoAddress"]));
+        world.annotate("Ingress", "billing", "invoices", keys::PRE_SHARED_CERT, "another");
+        let diagnosis = world.ingress("billing", "invoices");
+        assert_eq!(codes(&diagnosis).1, ["NoAddress"]);
+        assert!(diagnosis.inconclusive.iter().any(|one| one.code == "CertificateNotFound"));
+    }
+
+    #[test]
+    fn a_certificate_that_is_there_now_is_mended() {
+        let mut world = world();
+        *world.resource("projects/acme-prod/global/sslCertificates/invoices-2026") =
+            json!({"name": "invoices-2026", "type": "SELF_MANAGED"});
+        assert_eq!(codes(&world.ingress("billing", "invoices")).1, ["NoAddress"]);
+    }
+
+    #[test]
+    fn https_alone_without_its_certificate_serves_nobody() {
+        let mut world = world();
+        let now = world.ago(2);
+        world.unprogram("billing", "invoices");
+        world.object("Ingress", "billing", "invoices")["metadata"]["creationTimestamp"] = json!(now);
+        assert_eq!(world.ingress("billing", "invoices").verdict.as_str(), "Degraded");
+        world.annotate("Ingress", "billing", "invoices", keys::ALLOW_HTTP, "false");
+        assert_eq!(world.ingress("billing", "invoices").verdict.as_str(), "Broken");
+    }
+
+    #[test]
+    fn a_managed_certificate_that_is_not_there() {
+        let mut world = World::recorded("managed-certificate-not-visible");
+        world.remove("ManagedCertificate", "brand", "landing-cert");
+        *world.resource("projects/acme-prod/global/sslCertificates/mcrt-3f0a9d61-77c2-4b58-9f0e-2d1d4c6a5b10") = Value::Null;
+        world.remove_resources("mcrt-");
+        assert_eq!(codes(&world.ingress("brand", "landing")), ("Degraded", vec!["CertificateNotFound"]));
+    }
+}

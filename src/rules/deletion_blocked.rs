@@ -27,21 +27,20 @@ fn check(topology: &Topology<'_>) -> Answer {
     if !has_finalizer(ingress) || !topology.lasted(Some(asked), topology.grace.deletion) {
         return Ok(None);
     }
-    let minutes = topology.since(asked).as_mins();
+    let waits = format!("the Ingress has been waiting for its deletion since {asked}");
     let warnings = topology.warnings.as_deref().unwrap_or_default();
     let finding = if let Some(said) = warnings.iter().rev().find(|event| &*event.reason == "GarbageCollection") {
-        refused(topology, said, minutes)
+        refused(topology, said, &waits)
     } else if let Some(why) = nobody(topology) {
-        Finding::certain(format!("the Ingress has been waiting for its deletion for {minutes} minutes, and {why}: nobody takes the finalizer off"))
+        Finding::certain(format!("{waits}, and {why}: nobody takes the finalizer off"))
             .fix("bring the controller back: it deletes the load balancer and lets the Ingress go")
             .fix(addon_command(topology))
     } else {
-        Finding::likely(format!("the Ingress has been waiting for its deletion for {minutes} minutes, and GKE's controller still holds it"))
-            .fix(format!(
-                "see whether the controller says what keeps it: kubectl -n {} describe ingress {}",
-                quote(topology.namespace()),
-                quote(topology.name())
-            ))
+        Finding::likely(format!("{waits}, and GKE's controller still holds it")).fix(format!(
+            "see whether the controller says what keeps it: kubectl -n {} describe ingress {}",
+            quote(topology.namespace()),
+            quote(topology.name())
+        ))
     };
     let held: Vec<_> = ingress.metadata.finalizers.iter().map(AsRef::as_ref).collect();
     Ok(Some(
@@ -55,10 +54,10 @@ fn check(topology: &Topology<'_>) -> Answer {
 }
 
 /// The controller tries, and Compute refuses.
-fn refused(topology: &Topology<'_>, said: &Event, minutes: i64) -> Finding {
+fn refused(topology: &Topology<'_>, said: &Event, waits: &str) -> Finding {
     let text = &*said.message;
     let finding = |why: &str| {
-        Finding::certain(format!("the Ingress has been waiting for its deletion for {minutes} minutes: GKE's controller cannot clean up, {why}"))
+        Finding::certain(format!("{waits}: GKE's controller cannot clean up, {why}"))
             .evidence("Ingress event GarbageCollection", text)
     };
     let Some(user) = events::between(text, "already being used by '", "'") else {
@@ -87,7 +86,9 @@ fn addon_command(topology: &Topology<'_>) -> String {
     match (topology.addon_off(), cluster(topology)) {
         (Ok(Some(_)), Some(cluster)) => format!("gcloud container clusters update {cluster} {on}"),
         (Ok(Some(_)), None) => format!("switch the add-on on: gcloud container clusters update, with {on}"),
-        (_, Some(cluster)) => format!("gcloud container clusters describe {cluster} --format='yaml(status,statusMessage,addonsConfig.httpLoadBalancing)'"),
+        (_, Some(cluster)) => format!(
+            "gcloud container clusters describe {cluster} --format='yaml(status,statusMessage,addonsConfig.httpLoadBalancing)'"
+        ),
         (_, None) => "see whether the cluster's control plane is up, and whether the HTTP load balancing add-on is on".to_owned(),
     }
 }
@@ -123,4 +124,53 @@ fn last_resort(topology: &Topology<'_>, ingress: &Ingress) -> String {
         "only if the controller will never come back: delete the load balancer by hand first ({list}), since nobody else will; then: {}",
         json_patch(topology.namespace(), "ingress", topology.name(), steps)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::world;
+    use super::*;
+    use crate::diagnose::Verdict;
+
+    const PLACE: &str = "campaign/spring-sale";
+
+    #[test]
+    fn without_a_word_it_is_likely() {
+        let silent = world("deletion-blocked").without(|object| object["reason"] == "GarbageCollection");
+        let found = silent.found(PLACE, "DeletionBlocked");
+        assert_eq!(found[0].finding.confidence, super::super::Confidence::Likely);
+    }
+
+    #[test]
+    fn blind_to_events_and_leases_it_still_counts() {
+        let blind = world("deletion-blocked").unread("events").unread("leases");
+        assert_eq!(blind.diagnosed(PLACE).map(|diagnosis| diagnosis.verdict), Some(Verdict::Broken));
+    }
+
+    #[test]
+    fn it_hangs_below_the_add_on_that_is_off() {
+        let mut off = world("deletion-blocked");
+        let cluster = serde_json::json!({"addonsConfig": {"httpLoadBalancing": {"disabled": true}}});
+        off.cluster = cluster;
+        let diagnosis = off.diagnosed(PLACE).map(|diagnosis| (diagnosis.verdict, diagnosis.root_cause));
+        assert_eq!(diagnosis, Some((Verdict::Broken, Some("HttpLoadBalancingDisabled"))));
+    }
+
+    #[test]
+    fn another_class_makes_no_difference_to_a_finalizer() {
+        let left =
+            world("deletion-blocked").edit("Ingress", PLACE, |ingress| ingress["spec"]["ingressClassName"] = "nginx".into());
+        assert_eq!(left.codes(PLACE), ["DeletionBlocked"]);
+    }
+
+    #[test]
+    fn commands_name_the_user() {
+        let regional = describe("projects/acme/regions/europe-west1/targetHttpsProxies/mine");
+        assert_eq!(
+            regional.as_deref(),
+            Some("gcloud compute target-https-proxies describe mine --region=europe-west1 --project=acme")
+        );
+        assert_eq!(describe("projects/acme/zones/x/instances/mine"), None);
+        assert_eq!(describe("nonsense"), None);
+    }
 }

@@ -81,7 +81,8 @@ fn merged(ingress: &Ingress, rules: &BTreeMap<&str, Vec<usize>>) -> Vec<serde_js
     let mut steps = Vec::new();
     for at in rules.values() {
         let Some(last) = at.last() else { continue };
-        let has = |path: &HttpPath| paths(ingress, *last).iter().any(|kept| kept.path == path.path && kept.path_type == path.path_type);
+        let has =
+            |path: &HttpPath| paths(ingress, *last).iter().any(|kept| kept.path == path.path && kept.path_type == path.path_type);
         for path in lost(ingress, at).into_iter().filter(|path| !has(path)) {
             steps.push(json!({"op": "add", "path": format!("/spec/rules/{last}/http/paths/-"), "value": written(path)}));
         }
@@ -96,7 +97,9 @@ fn merged(ingress: &Ingress, rules: &BTreeMap<&str, Vec<usize>>) -> Vec<serde_js
 fn written(path: &HttpPath) -> serde_json::Value {
     let type_ = if path.path_type.is_empty() { "ImplementationSpecific" } else { &path.path_type };
     let backend = match (&path.backend.service, &path.backend.resource) {
-        (Some(service), _) if service.port.name.is_empty() => json!({"service": {"name": service.name, "port": {"number": service.port.number}}}),
+        (Some(service), _) if service.port.name.is_empty() => {
+            json!({"service": {"name": service.name, "port": {"number": service.port.number}}})
+        }
         (Some(service), _) => json!({"service": {"name": service.name, "port": {"name": service.port.name}}}),
         (None, Some(other)) => json!({"resource": {"apiGroup": other.api_group, "kind": other.kind, "name": other.name}}),
         (None, None) => json!({}),
@@ -106,4 +109,59 @@ fn written(path: &HttpPath) -> serde_json::Value {
         value["path"] = json!(path.path);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+    use super::*;
+    use crate::diagnose::Verdict;
+
+    fn rule(host: &str, path: &str, service: &str) -> serde_json::Value {
+        let backend = json!({"service": {"name": service, "port": {"number": 80}}});
+        let mut rule = json!({"http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}});
+        if !host.is_empty() {
+            rule["host"] = host.into();
+        }
+        rule
+    }
+
+    fn with(rules: serde_json::Value) -> World {
+        world("healthy-neg").edit("Ingress", "shop/cart", |ingress| ingress["spec"]["rules"] = rules)
+    }
+
+    #[test]
+    fn no_host_and_the_star_are_the_same() {
+        let found = with(json!([rule("", "/a", "cart"), rule("*", "/b", "cart")])).found("shop/cart", "DuplicateHost");
+        assert!(found[0].finding.message.contains("\"*\""));
+    }
+
+    #[test]
+    fn other_hosts_and_rules_without_paths_are_not_duplicates() {
+        let rules = json!([rule("a.example", "/", "cart"), rule("*.a.example", "/", "cart"), {"host": "a.example"}]);
+        assert_eq!(with(rules).codes("shop/cart"), ["RuleIgnored"]);
+    }
+
+    #[test]
+    fn replaced_rules_are_still_checked_but_serve_nobody() {
+        let twice = with(json!([rule("a.example", "/old", "gone"), rule("a.example", "/", "cart")]));
+        assert_eq!(twice.codes("shop/cart"), ["DuplicateHost", "ServiceNotFound"]);
+        // A Service that only a replaced rule names has no backend service, and its health is nobody's concern.
+        let idle = twice.add(json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "gone"},
+            "spec": {"type": "NodePort", "selector": {"app": "gone"}, "ports": [{"port": 80, "nodePort": 30555}]},
+        }));
+        let diagnosis = idle.diagnosed("shop/cart");
+        assert_eq!(idle.codes("shop/cart"), ["DuplicateHost"]);
+        assert_eq!(diagnosis.map(|diagnosis| (diagnosis.verdict, diagnosis.endpoints.total())), Some((Verdict::Degraded, 3)));
+    }
+
+    #[test]
+    fn the_mend_keeps_every_path_once() {
+        let found = with(json!([rule("a.example", "/a", "x"), rule("a.example", "/", "y"), rule("a.example", "/", "cart")]))
+            .found("shop/cart", "DuplicateHost");
+        let mend = &found[0].finding.fix[1];
+        assert_eq!(mend.matches(r#""op":"add""#).count(), 1, "{mend}");
+        assert!(mend.ends_with(r#"{"op":"remove","path":"/spec/rules/1"},{"op":"remove","path":"/spec/rules/0"}]'"#), "{mend}");
+    }
 }

@@ -19,7 +19,13 @@ pub static RULE: Rule = Rule {
     unhandled: false,
     summary: "no EndpointSlice has a port of the Service port's name: the network endpoint group stays empty",
     doc: include_str!("endpoint_port_name_mismatch.md"),
-    explains: &["NegEndpointDrift", "BackendUnhealthy", "BackendPartiallyUnhealthy", "ReadinessGateBlocked", "ReadinessGateTimedOut"],
+    explains: &[
+        "NegEndpointDrift",
+        "BackendUnhealthy",
+        "BackendPartiallyUnhealthy",
+        "ReadinessGateBlocked",
+        "ReadinessGateTimedOut",
+    ],
     check: Check::Backend(check),
 };
 
@@ -27,13 +33,17 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let Some(port) = backend.port.filter(|_| backend.kind == GroupKind::Neg) else { return Ok(None) };
     let endpoints = backend.endpoints.as_ref().map_err(Clone::clone)?;
     // The controller reads IPv4 slices; endpoints on their way out count for nothing.
-    let live: Vec<_> = endpoints.iter().filter(|slot| &*slot.slice.address_type == "IPv4" && !slot.endpoint.terminating()).collect();
-    let fresh = |slot: &&&SliceEndpoint<'_>| !topology.lasted(slot.slice.metadata.creation_timestamp, topology.grace.endpoint_drift);
+    let live: Vec<_> =
+        endpoints.iter().filter(|slot| &*slot.slice.address_type == "IPv4" && !slot.endpoint.terminating()).collect();
+    let fresh =
+        |slot: &&&SliceEndpoint<'_>| !topology.lasted(slot.slice.metadata.creation_timestamp, topology.grace.endpoint_drift);
     if live.is_empty() || live.iter().any(|slot| named(slot.slice, &port.name)) || live.iter().any(|slot| fresh(&slot)) {
         return Ok(None);
     }
     let empty = match backend.negs(topology) {
-        Ok(negs) if negs.iter().all(|neg| neg.endpoints.is_ok()) => Some(negs.iter().all(|neg| neg.endpoints.as_ref().is_ok_and(|list| list.is_empty()))),
+        Ok(negs) if negs.iter().all(|neg| neg.endpoints.is_ok()) => {
+            Some(negs.iter().all(|neg| neg.endpoints.as_ref().is_ok_and(|list| list.is_empty())))
+        }
         _ => None,
     };
     if empty == Some(false) {
@@ -52,10 +62,14 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     finding = finding.evidence(format!("Service {namespace}/{service} port {} name", port.port), format!("{:?}", &*port.name));
     for slice in &slices {
         let ports: Vec<_> = slice.ports.iter().map(|port| format!("{:?}", port.name)).collect();
-        finding = finding.evidence(format!("EndpointSlice {namespace}/{} ports", slice.metadata.name), if ports.is_empty() { "none".to_owned() } else { ports.join(", ") });
+        finding = finding.evidence(
+            format!("EndpointSlice {namespace}/{} ports", slice.metadata.name),
+            if ports.is_empty() { "none".to_owned() } else { ports.join(", ") },
+        );
     }
     if empty == Some(true) {
-        finding = finding.evidence(format!("network endpoint group {}", backend.neg_name.as_deref().unwrap_or_default()), "empty");
+        finding =
+            finding.evidence(format!("network endpoint group {}", backend.neg_name.as_deref().unwrap_or_default()), "empty");
     }
     Ok(Some(match port.target() {
         PortRef::Name(target) if has.is_empty() => finding.fix(format!("declare a port named {target} in a container of the pods: the Service's targetPort names it")),

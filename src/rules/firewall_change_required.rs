@@ -70,14 +70,15 @@ fn check(topology: &Topology<'_>) -> Answer {
 fn asked<'a>(topology: &Topology<'a>) -> Result<Option<(&'a Event, Command)>, crate::snapshot::Unknown> {
     let all = topology.events.as_ref().map_err(Clone::clone)?;
     let standing = events::standing_notices(all);
-    Ok(standing.into_iter().rev().filter(|event| &*event.reason == "XPN").find_map(|event| Some((event, Command::parse(&event.message)?))))
+    Ok(standing.into_iter().rev().find_map(|event| Some((event, Command::parse(&event.message)?))))
 }
 
 /// The ports of the command that this Ingress needs and that no healthy endpoint shows to be open; the ends of its ranges while the
 /// Ingress has no endpoint.
 fn concerned(topology: &Topology<'_>, command: &Command) -> BTreeSet<u16> {
     let ranges = command.ports();
-    let mut members = topology.backends.iter().flat_map(|backend| backend.members_seen().map(move |member| (backend, member))).peekable();
+    let mut members =
+        topology.backends.iter().flat_map(|backend| backend.members_seen().map(move |member| (backend, member))).peekable();
     if members.peek().is_none() {
         return ranges.iter().flat_map(|(first, last)| [*first, *last]).collect();
     }

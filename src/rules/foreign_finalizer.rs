@@ -32,9 +32,13 @@ fn check(topology: &Topology<'_>) -> Answer {
     ))
     .evidence("Ingress metadata.deletionTimestamp", asked.to_string())
     .evidence("Ingress metadata.finalizers", holders.join(", "));
-    let made = topology.events.as_deref().unwrap_or_default().iter().rev().find(|event| {
-        events::is_ingress_success(event) && event.last.is_some_and(|last| last > asked)
-    });
+    let made = topology
+        .events
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .rev()
+        .find(|event| events::is_ingress_success(event) && event.last.is_some_and(|last| last > asked));
     if let Some(event) = made {
         finding = finding.evidence("Ingress event after the request for deletion", &event.message);
     }
@@ -56,11 +60,43 @@ fn owner(finalizer: &str) -> String {
         "foregroundDeletion" => {
             "foregroundDeletion: Kubernetes waits for the objects that the Ingress owns; delete those that hang".to_owned()
         }
-        "orphan" => "orphan: Kubernetes releases the objects that the Ingress owns, and takes this finalizer off by itself".to_owned(),
-        _ if finalizer.contains("argoproj.io") => format!("{finalizer}: let Argo CD finish its sync or its deletion of the application"),
+        "orphan" => {
+            "orphan: Kubernetes releases the objects that the Ingress owns, and takes this finalizer off by itself".to_owned()
+        }
+        _ if finalizer.contains("argoproj.io") => {
+            format!("{finalizer}: let Argo CD finish its sync or its deletion of the application")
+        }
         _ => {
             let owner = finalizer.split_once('/').map_or(finalizer, |(owner, _)| owner);
-            format!("{finalizer}: find out why the controller of {owner} does not take it off, and bring it back if it is not running")
+            format!(
+                "{finalizer}: find out why the controller of {owner} does not take it off, and bring it back if it is not running"
+            )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::world;
+
+    const CODE: &str = "ForeignFinalizer";
+
+    #[test]
+    fn not_while_ours_is_there() {
+        let both = world("foreign-finalizer").edit("Ingress", "shop/cart", |ingress| {
+            ingress["metadata"]["finalizers"] =
+                serde_json::json!(["foregroundDeletion", "networking.gke.io/ingress-finalizer-V2"]);
+        });
+        assert!(!both.codes("shop/cart").contains(&CODE));
+    }
+
+    #[test]
+    fn not_on_a_living_ingress() {
+        let living = world("foreign-finalizer").edit("Ingress", "shop/cart", |ingress| {
+            if let Some(metadata) = ingress["metadata"].as_object_mut() {
+                metadata.remove("deletionTimestamp");
+            }
+        });
+        assert!(living.codes("shop/cart").is_empty());
     }
 }

@@ -45,8 +45,7 @@ fn check(topology: &Topology<'_>) -> Answer {
         Some((event, error)) => finding.evidence("Ingress event Sync", error).since(event.first),
         None => finding,
     };
-    let elsewhere = topology.snapshot.kubernetes.frontend_configs.iter().filter(|other| &*other.metadata.name == config);
-    let elsewhere: Vec<_> = elsewhere.map(|other| other.metadata.namespace.to_string()).collect();
+    let elsewhere = topology.snapshot.kubernetes.frontend_configs.namespaces_with(config);
     let finding = if elsewhere.is_empty() {
         finding
     } else {

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::text::quote;
-use super::{Answer, Check, Finding, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::Unknown;
 use crate::snapshot::compute::HealthCheck;
 use crate::topology::health_settings::{Difference, Due};

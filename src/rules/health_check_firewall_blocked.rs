@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::firewall_commands::{described, mend};
+use super::mend::firewall_commands::{Shut, described, mend};
 use super::text::{counted, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::firewall::{Closed, priority};
@@ -25,19 +25,10 @@ pub static RULE: Rule = Rule {
     check: Check::Backend(check),
 };
 
-/// A source that does not get through to a port, and why.
-#[derive(Clone, Copy)]
-pub(super) struct Shut<'a> {
-    pub(super) source: Ipv4Net,
-    pub(super) destination: Ipv4Addr,
-    pub(super) port: u16,
-    pub(super) why: Closed<'a>,
-}
-
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let failing: Vec<_> = backend.unhealthy().filter(|member| settled(topology, member)).collect();
     if !failing.iter().any(|member| member.address.parse::<Ipv4Addr>().is_ok()) {
-        return Ok(None);
+        return unless_unread(backend);
     }
     let vpc = Vpc::of(topology)?;
     let origins = vpc::origins(topology, backend);
@@ -46,7 +37,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if vpc.contradicted(topology, backend) {
         return Ok(None);
     }
-    let sources: BTreeSet<_> = shut.iter().map(|one| one.source).collect();
+    let sources = vpc::distinct(shut.iter().map(|one| one.source));
     let ports: BTreeSet<_> = shut.iter().map(|one| one.port).collect();
     let health_checks = sources.iter().any(|source| HEALTH_CHECK_RANGES.contains(source));
     let who = if health_checks { "Google's health checks" } else { "the requests of the load balancer's proxies" };
@@ -58,7 +49,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
             priority(by),
             vpc.name()
         ),
-        Closed::NoRule => format!("no firewall rule of network {:?} lets {from} in to {to} of the nodes: {who} do not arrive", vpc.name()),
+        Closed::NoRule => {
+            format!("no firewall rule of network {:?} lets {from} in to {to} of the nodes: {who} do not arrive", vpc.name())
+        }
     };
     let answers = backend.failing_answers(topology).unwrap_or_default();
     let served = answers.iter().find(|one| one.answer.status == Some(200));
@@ -66,7 +59,10 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     for (place, saw) in described(topology, &vpc, first) {
         finding = finding.evidence(place, saw);
     }
-    finding = finding.evidence(format!("endpoints of {}", backend.name), format!("{} UNHEALTHY, {} HEALTHY", failing.len(), backend.count(State::Healthy)));
+    finding = finding.evidence(
+        format!("endpoints of {}", backend.name),
+        format!("{} UNHEALTHY, {} HEALTHY", failing.len(), backend.count(State::Healthy)),
+    );
     if let Some(served) = served {
         let more = counted(answers.iter().filter(|one| one.answer.status == Some(200)).count(), "pod");
         finding = finding.evidence(served.place(), format!("200, from inside the cluster ({more})"));
@@ -77,13 +73,24 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     Ok(Some(finding))
 }
 
+/// Nothing fails as far as was seen; where the health could not be read, nothing was seen.
+fn unless_unread(backend: &Backend<'_>) -> Answer {
+    backend.health_unread().filter(|why| &*why.reason != "NoHealthState").map_or(Ok(None), Err)
+}
+
 /// Its pod, if one is known, has been there long enough for the controller to open its port.
 fn settled(topology: &Topology<'_>, member: &Member<'_>) -> bool {
     member.pod.is_none() || topology.lasted(Backend::serving_since(member), topology.grace.rollout)
 }
 
 /// What does not get through, each source and port once.
-fn shut<'a>(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'a>, failing: &[&Member<'_>], proxies: &[Ipv4Net]) -> Vec<Shut<'a>> {
+fn shut<'a>(
+    topology: &Topology<'_>,
+    backend: &Backend<'_>,
+    vpc: &Vpc<'a>,
+    failing: &[&Member<'_>],
+    proxies: &[Ipv4Net],
+) -> Vec<Shut<'a>> {
     let mut known = BTreeSet::new();
     let mut shut = Vec::new();
     for member in failing {

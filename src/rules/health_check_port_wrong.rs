@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::text::some_of;
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::wrong_port::Served;
 use crate::topology::{Backend, GroupKind, Role, Topology};
 

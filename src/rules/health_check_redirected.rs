@@ -1,7 +1,8 @@
 //! HealthCheckRedirected: the pod answers the health check with a redirect, which Google does not follow.
 
 use super::text::quote;
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::{Backend, Topology, apps};
 
 /// The rule.

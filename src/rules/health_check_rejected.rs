@@ -1,7 +1,8 @@
 //! HealthCheckRejected: the pod answers the health check with a status that is neither 200 nor a redirect.
 
 use super::text::quote;
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::{Backend, Topology};
 
 /// The rule.

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::snapshot::probe::ProbeError;
 use crate::topology::answers::Answered;
 use crate::topology::{Backend, Topology};

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::text::{patch, quote};
-use super::{Answer, Check, Finding, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::kubernetes::{BackendConfig, Event};
 use crate::snapshot::{Observed, Unknown};
 use crate::topology::health_check::Chosen;

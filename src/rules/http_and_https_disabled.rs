@@ -64,3 +64,28 @@ fn check(topology: &Topology<'_>) -> Answer {
         finding.fix("let HTTP in until the managed certificate is attached, then switch it off again").fix(allow)
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, codes};
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_configured_and_absent_is_another_rule_s() {
+        let mut world = World::recorded("http-and-https-disabled");
+        world.annotate("Ingress", "shop", "cart", keys::PRE_SHARED_CERT, "cart-cert");
+        assert_eq!(codes(&world.ingress("shop", "cart")).1, ["CertificateNotFound", "NoAddress"]);
+        let mut world = World::recorded("http-and-https-disabled");
+        world.annotate("Ingress", "shop", "cart", keys::MANAGED_CERTIFICATES, "cart-cert");
+        assert_eq!(codes(&world.ingress("shop", "cart")).1, ["CertificateNotFound", "NoAddress"]);
+    }
+
+    #[test]
+    fn the_switch_is_read_as_the_controller_reads_it() {
+        let mut world = World::recorded("http-and-https-disabled");
+        world.annotate("Ingress", "shop", "cart", keys::ALLOW_HTTP, "no");
+        assert_eq!(codes(&world.ingress("shop", "cart")).1, ["NoAddress"]);
+        world.annotate("Ingress", "shop", "cart", keys::ALLOW_HTTP, "F");
+        assert_eq!(codes(&world.ingress("shop", "cart")).1, ["HttpAndHttpsDisabled", "NoAddress"]);
+    }
+}

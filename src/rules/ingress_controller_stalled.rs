@@ -1,7 +1,5 @@
 //! IngressControllerStalled: GKE's Ingress controller has run here, and is not alive now.
 
-use jiff::Timestamp;
-
 use super::text::cluster;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::Observed;
@@ -48,7 +46,8 @@ fn check(topology: &Topology<'_>) -> Answer {
 
 /// The Lease is not renewed any more, and no heartbeat later than that shows that it is a leftover.
 fn by_lease(topology: &Topology<'_>) -> Option<Finding> {
-    let renewed = |name: &str| topology.snapshot.kubernetes.leases.get("kube-system", name).seen().and_then(|lease| lease.spec.renew_time);
+    let renewed =
+        |name: &str| topology.snapshot.kubernetes.leases.get("kube-system", name).seen().and_then(|lease| lease.spec.renew_time);
     let since = renewed(LEASES[0]);
     let beat = topology.fleet.last_heartbeat;
     let later = matches!((beat, since), (Some(beat), Some(since)) if beat > since + topology.grace.lease);
@@ -58,7 +57,7 @@ fn by_lease(topology: &Topology<'_>) -> Option<Finding> {
     let mut finding = Finding::certain(format!(
         "GKE's Ingress controller is not alive: its Lease {} was last renewed {}, so no change reaches the load balancer",
         LEASES[0],
-        ago(topology, since)
+        since.map_or_else(|| "never".to_owned(), |time| format!("at {time:.0}"))
     ))
     .since(since);
     for name in LEASES {
@@ -81,10 +80,6 @@ fn by_heartbeat(topology: &Topology<'_>) -> Option<Finding> {
         .evidence("last sync event of any Ingress", beat.map_or_else(|| "none".to_owned(), |time| time.to_string()))
         .since(beat)
     })
-}
-
-fn ago(topology: &Topology<'_>, time: Option<Timestamp>) -> String {
-    time.map_or_else(|| "never".to_owned(), |time| format!("{} minutes ago", topology.since(time).as_mins()))
 }
 
 /// What shows that the controller has run here.
@@ -121,4 +116,68 @@ fn with_fix(topology: &Topology<'_>, mut finding: Finding) -> Finding {
         None => finding,
     }
     .fix(format!("kubectl -n kube-system get lease {}", LEASES.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+
+    const CODE: &str = "IngressControllerStalled";
+    const LOCK: &str = "kube-system/ingress-gce-lock";
+
+    /// The Ingress controller's Lease was last renewed before its Ingresses' last events.
+    fn leftover_lease() -> World {
+        world("healthy-neg").edit("Lease", LOCK, |lease| lease["spec"]["renewTime"] = "2026-11-01T00:00:00Z".into())
+    }
+
+    #[test]
+    fn a_lease_that_others_outlived_proves_nothing() {
+        assert!(leftover_lease().codes("shop/cart").is_empty());
+    }
+
+    #[test]
+    fn no_event_since_the_lease_went_stale() {
+        let silent = leftover_lease().without(|object| object["kind"] == "Event");
+        assert_eq!(silent.codes("shop/cart"), [CODE]);
+        assert_eq!(silent.found("shop/cart", CODE)[0].finding.confidence, super::super::Confidence::Certain);
+    }
+
+    #[test]
+    fn an_absent_lease_is_not_a_stale_one() {
+        let without = world("healthy-neg").without(|object| matches!(object["kind"].as_str(), Some("Lease" | "Event")));
+        assert!(without.codes("shop/cart").is_empty());
+    }
+
+    #[test]
+    fn a_stale_lease_where_no_controller_has_run() {
+        let never = world("addon-disabled").without(|object| object["kind"] == "Lease").add(serde_json::json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"namespace": "kube-system", "name": "ingress-gce-lock"}, "spec": {"renewTime": "2026-01-01T00:00:00Z"},
+        }));
+        assert!(!never.codes("shop/checkout").contains(&CODE));
+    }
+
+    #[test]
+    fn heartbeats_count_where_leases_are_unread() {
+        let beating = world("healthy-neg").unread("leases.coordination.k8s.io");
+        assert!(beating.codes("shop/cart").is_empty());
+        let silent = world("ingress-controller-stalled").unread("leases.coordination.k8s.io");
+        let found = silent.found("shop/cart", CODE);
+        assert_eq!(found[0].finding.confidence, super::super::Confidence::Likely);
+    }
+
+    #[test]
+    fn blind_to_both_it_says_so() {
+        let blind = world("ingress-controller-stalled").unread("leases.coordination.k8s.io").unread("events");
+        assert!(!blind.codes("shop/cart").contains(&CODE));
+        assert!(blind.inconclusive("shop/cart").contains(&CODE));
+    }
+
+    #[test]
+    fn the_switch_explains_it() {
+        let mut off = world("ingress-controller-stalled");
+        let cluster = serde_json::json!({"addonsConfig": {"httpLoadBalancing": {"disabled": true}}});
+        off.cluster = cluster;
+        assert!(!off.codes("shop/cart").contains(&CODE));
+    }
 }

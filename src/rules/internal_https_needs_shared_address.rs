@@ -1,6 +1,6 @@
 //! InternalHttpsNeedsSharedAddress: an internal Ingress wants HTTP and HTTPS, and has no address that both may share.
 
-use super::text::{annotate, project_flag, quote};
+use super::text::{annotate, reserve_address};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
 use crate::topology::annotations::keys;
 use crate::topology::{Class, Topology};
@@ -40,15 +40,31 @@ fn check(topology: &Topology<'_>) -> Answer {
     let finding = finding.fix("switch HTTP off, or reserve a regional internal address of purpose SHARED_LOADBALANCER_VIP and name it in the Ingress").fix(
         annotate(namespace, "ingress", name, keys::ALLOW_HTTP, "false"),
     );
-    // Without the subnetwork the command would be half of one.
-    let Some(subnetwork) = topology.subnetwork() else { return Ok(Some(finding)) };
     let address = format!("{namespace}-{name}-vip");
-    let reserve = format!(
-        "gcloud compute addresses create {} --region={} --subnet={} --purpose=SHARED_LOADBALANCER_VIP{}",
-        quote(&address),
-        quote(topology.region()),
-        quote(subnetwork),
-        project_flag(topology)
-    );
+    // Without the subnetwork the command would be half of one.
+    let Some(reserve) = reserve_address(topology, &address, true) else { return Ok(Some(finding)) };
     Ok(Some(finding.fix(reserve).fix(annotate(namespace, "ingress", name, keys::REGIONAL_STATIC_IP, &address))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, codes};
+    use super::*;
+
+    #[test]
+    fn https_alone_and_a_reserved_address_are_fine() {
+        let mut world = World::recorded("internal-https-without-address");
+        world.annotate("Ingress", "reports", "builder", keys::ALLOW_HTTP, "false");
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["NoAddress"]);
+        let mut world = World::recorded("internal-https-without-address");
+        world.annotate("Ingress", "reports", "builder", keys::REGIONAL_STATIC_IP, "vip");
+        let path = "projects/acme-prod/regions/us-central1/addresses/vip";
+        *world.resource(path) =
+            json!({"name": "vip", "address": "10.128.0.99", "addressType": "INTERNAL", "purpose": "SHARED_LOADBALANCER_VIP"});
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["NoAddress"]);
+        world.resource(path)["purpose"] = json!("GCE_ENDPOINT");
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["StaticAddressUnusable", "NoAddress"]);
+    }
 }

@@ -51,3 +51,21 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         finding.fix(annotate(namespace, "service", name, keys::NEG, &annotations::neg_with_ingress(present)))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, codes};
+    use super::*;
+
+    #[test]
+    fn a_standalone_neg_is_not_one_for_ingress_and_an_external_ingress_needs_none() {
+        let mut world = World::recorded("internal-service-without-neg");
+        world.annotate("Service", "reports", "builder", keys::NEG, r#"{"exposed_ports": {"80": {}}}"#);
+        let diagnosis = world.ingress("reports", "builder");
+        assert_eq!(codes(&diagnosis).1[..1], ["InternalServiceNeedsNeg"]);
+        let fix = &diagnosis.findings[0].found.finding.fix[0];
+        assert!(fix.contains(r#""exposed_ports":{"80":{}}"#) && fix.contains(r#""ingress":true"#), "{fix}");
+        world.annotate("Ingress", "reports", "builder", keys::INGRESS_CLASS, "gce");
+        assert!(!codes(&world.ingress("reports", "builder")).1.contains(&"InternalServiceNeedsNeg"));
+    }
+}

@@ -137,3 +137,102 @@ fn replace(topology: &Topology<'_>, finding: Finding, certificate: &Issued<'_>) 
         .fix(format!("echo {} | kubectl apply -f -", quote(&object.to_string())))
         .fix(annotate(topology.namespace(), "ingress", topology.name(), keys::MANAGED_CERTIFICATES, &named.join(",")))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::World;
+    use super::*;
+    use crate::diagnose::Diagnosis;
+
+    const ROOT: &str = "ManagedCertificateNotActive";
+
+    /// The recorded world with a certificate of this age, state and domain's state.
+    fn world(minutes: i64, status: &str, domain: &str) -> World {
+        let mut world = World::recorded("managed-certificate-not-visible");
+        let since = world.ago(minutes);
+        let certificate = world.object("ManagedCertificate", "brand", "landing-cert");
+        certificate["metadata"]["creationTimestamp"] = json!(since);
+        certificate["status"]["certificateStatus"] = json!(status);
+        certificate["status"]["domainStatus"][0]["status"] = json!(domain);
+        world
+    }
+
+    fn found(world: &World) -> Option<(Severity, bool, &'static str)> {
+        let diagnosis: Diagnosis = world.ingress("brand", "landing");
+        let root = diagnosis.findings.iter().find(|root| root.found.rule.code == ROOT)?;
+        Some((root.found.severity(), root.found.finding.breaks, diagnosis.verdict.as_str()))
+    }
+
+    fn https_alone(mut world: World) -> World {
+        world.annotate("Ingress", "brand", "landing", keys::ALLOW_HTTP, "false");
+        world
+    }
+
+    #[test]
+    fn what_is_under_way_gets_its_hour_while_http_serves() {
+        assert_eq!(found(&world(40, "Provisioning", "Provisioning")), None);
+        assert_eq!(found(&world(40, "ProvisioningFailed", "Provisioning")), None);
+        assert_eq!(found(&world(70, "Provisioning", "Provisioning")), Some((Severity::Warning, false, "Degraded")));
+        assert_eq!(found(&world(40, "Provisioning", "FailedCaaForbidden")), Some((Severity::Warning, false, "Degraded")));
+        assert_eq!(found(&world(40, "Provisioning", "FailedNotVisible")), Some((Severity::Warning, false, "Degraded")));
+        assert_eq!(found(&world(4000, "Active", "Active")), None);
+        assert_eq!(found(&world(4000, "Active", "FailedNotVisible")), Some((Severity::Warning, false, "Degraded")));
+    }
+
+    #[test]
+    fn what_failed_for_good_is_an_error() {
+        assert_eq!(
+            found(&world(40, "ProvisioningFailedPermanently", "FailedCaaForbidden")),
+            Some((Severity::Error, false, "Degraded"))
+        );
+        assert_eq!(found(&world(4000, "RenewalFailed", "FailedNotVisible")), Some((Severity::Error, false, "Degraded")));
+    }
+
+    #[test]
+    fn https_alone_breaks_unless_something_is_served() {
+        assert_eq!(found(&https_alone(world(40, "Provisioning", "Provisioning"))), Some((Severity::Error, true, "Broken")));
+        assert_eq!(
+            found(&https_alone(world(4000, "RenewalFailed", "FailedNotVisible"))),
+            Some((Severity::Error, false, "Degraded"))
+        );
+        let mut expired = https_alone(world(4000, "RenewalFailed", "FailedNotVisible"));
+        let yesterday = expired.ago(1440);
+        expired.object("ManagedCertificate", "brand", "landing-cert")["status"]["expireTime"] = json!(yesterday);
+        assert_eq!(found(&expired), Some((Severity::Error, true, "Broken")));
+        let mut with_secret = https_alone(world(4000, "Provisioning", "FailedNotVisible"));
+        with_secret.object("Ingress", "brand", "landing")["spec"]["tls"] = json!([{"secretName": "tls"}]);
+        assert_eq!(found(&with_secret), Some((Severity::Error, false, "Degraded")));
+    }
+
+    #[test]
+    fn http_that_only_redirects_serves_nobody() {
+        let mut world = world(4000, "Provisioning", "FailedNotVisible");
+        world.annotate("Ingress", "brand", "landing", keys::FRONTEND_CONFIG, "to-https");
+        world.objects.push(json!({
+            "apiVersion": "networking.gke.io/v1beta1", "kind": "FrontendConfig", "metadata": {"namespace": "brand", "name": "to-https"},
+            "spec": {"redirectToHttps": {"enabled": true}},
+        }));
+        assert_eq!(found(&world), Some((Severity::Error, true, "Broken")));
+    }
+
+    #[test]
+    fn a_certificate_that_no_ingress_names_is_nobody_s_business() {
+        let mut world = world(4000, "Provisioning", "FailedNotVisible");
+        world.annotate("Ingress", "brand", "landing", keys::MANAGED_CERTIFICATES, json!(null));
+        world.annotate("Ingress", "brand", "landing", keys::PRE_SHARED_CERT, json!(null));
+        assert_eq!(found(&world), None);
+    }
+
+    #[test]
+    fn where_the_resource_is_not_read_compute_is_asked() {
+        let mut world = world(4000, "", "");
+        world.remove("ManagedCertificate", "brand", "landing-cert");
+        world.refuse("kubernetes", "managedcertificates.networking.gke.io");
+        assert_eq!(found(&world), Some((Severity::Warning, false, "Degraded")));
+        world.compute = Value::Null;
+        let diagnosis = world.ingress("brand", "landing");
+        assert!(diagnosis.findings.is_empty() && diagnosis.inconclusive.iter().any(|one| one.code == ROOT));
+    }
+}

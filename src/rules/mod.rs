@@ -4,13 +4,9 @@
 //! [`Unknown`] that kept the rule from answering. Never: reads a server, a clock or another rule; rules know each other by code in
 //! `explains` alone.
 
-pub mod backend_config;
 pub mod finding;
-mod firewall_commands;
-mod neg_errors;
+pub mod mend;
 pub mod page;
-#[cfg(test)]
-mod testing;
 pub mod text;
 
 pub use finding::{Confidence, Evidence, Finding, Severity};

@@ -54,3 +54,37 @@ fn refused(ingress: &Ingress) -> bool {
     let old_names = has_finalizer(ingress) && !ingress.metadata.finalizers.iter().any(|finalizer| **finalizer == *FINALIZERS[1]);
     ingress.metadata.name.contains('.') && !old_names && ingress.metadata.annotation(keys::URL_MAP).is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+    use super::*;
+
+    const CODE: &str = "NameInvalid";
+
+    fn without_events() -> World {
+        world("name-invalid").without(|object| object["kind"] == "Event" && object["involvedObject"]["name"] == "player.v2")
+    }
+
+    #[test]
+    fn a_dot_is_enough() {
+        assert_eq!(without_events().found("media/player.v2", CODE).len(), 1);
+        assert_eq!(without_events().unread("events").found("media/player.v2", CODE).len(), 1);
+    }
+
+    #[test]
+    fn not_under_the_old_names() {
+        let old = without_events().edit("Ingress", "media/player.v2", |ingress| {
+            ingress["metadata"]["finalizers"] = serde_json::json!([FINALIZERS[0]]);
+        });
+        assert!(old.found("media/player.v2", CODE).is_empty());
+    }
+
+    #[test]
+    fn not_where_the_load_balancer_was_made() {
+        let made = without_events().edit("Ingress", "media/player.v2", |ingress| {
+            ingress["metadata"]["annotations"] = serde_json::json!({keys::URL_MAP: "k8s2-um-x"});
+        });
+        assert!(made.found("media/player.v2", CODE).is_empty());
+    }
+}

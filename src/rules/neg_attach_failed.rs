@@ -1,6 +1,6 @@
 //! NegAttachFailed: Compute refuses endpoints that the controller wants to add to the group.
 
-use super::neg_errors::{advice, bare, look};
+use super::mend::neg_errors::{advice, bare, look};
 use super::text::counted;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::topology::{Backend, GroupKind, Topology};
@@ -40,7 +40,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         .missing
         .iter()
         .filter(|one| {
-            failures.iter().any(|(event, zone)| (zone.is_empty() || one.zone.is_empty() || **zone == *one.zone) && event.last >= one.since)
+            failures
+                .iter()
+                .any(|(event, zone)| (zone.is_empty() || one.zone.is_empty() || **zone == *one.zone) && event.last >= one.since)
         })
         .collect();
     let Some((event, _)) = failures.last().filter(|_| !missing.is_empty()) else {
@@ -56,11 +58,15 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     .since(event.first);
     for one in &missing {
         let behind = one.pod.map_or_else(|| one.node.to_owned(), |pod| pod.key());
-        finding = finding.evidence(format!("endpoint {}:{} ({behind})", one.address, one.port), format!("not in the group of {}", one.zone));
+        finding = finding
+            .evidence(format!("endpoint {}:{} ({behind})", one.address, one.port), format!("not in the group of {}", one.zone));
     }
     Ok(Some(
         finding
-            .fix(advice(&event.message).unwrap_or("mend what the message says: one refused endpoint keeps out all that are attached with it"))
+            .fix(
+                advice(&event.message)
+                    .unwrap_or("mend what the message says: one refused endpoint keeps out all that are attached with it"),
+            )
             .fix(look(backend)),
     ))
 }

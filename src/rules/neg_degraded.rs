@@ -1,6 +1,6 @@
 //! NegDegraded: the NEG controller leaves out endpoints that it cannot make sense of.
 
-use super::neg_errors::{advice, look};
+use super::mend::neg_errors::{advice, look};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::neg::says_zero_endpoints;
 use crate::topology::{Backend, GroupKind, Topology};
@@ -28,9 +28,14 @@ fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let name = backend.neg_name.as_deref().unwrap_or("of this port");
-    let finding = Finding::certain(format!("network endpoint group {name:?} is in degraded mode, which leaves endpoints out: {base}"))
-        .evidence("Service event EnterDegradedMode", &event.message)
-        .evidence("Service event ExitDegradedMode", "none since then")
-        .since(event.last);
-    Ok(Some(finding.fix(advice(base).unwrap_or("mend what the message says: the controller leaves degraded mode by itself")).fix(look(backend))))
+    let finding =
+        Finding::certain(format!("network endpoint group {name:?} is in degraded mode, which leaves endpoints out: {base}"))
+            .evidence("Service event EnterDegradedMode", &event.message)
+            .evidence("Service event ExitDegradedMode", "none since then")
+            .since(event.last);
+    Ok(Some(
+        finding
+            .fix(advice(base).unwrap_or("mend what the message says: the controller leaves degraded mode by itself"))
+            .fix(look(backend)),
+    ))
 }

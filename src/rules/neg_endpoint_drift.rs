@@ -1,6 +1,6 @@
 //! NegEndpointDrift: the endpoints in the group are not those of the EndpointSlices.
 
-use super::neg_errors::touch;
+use super::mend::neg_errors::touch;
 use super::text::{counted, quote};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::neg_drift::Differing;
@@ -44,7 +44,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         parts.push(format!("still holds {} that the EndpointSlices do not have", counted(surplus.len(), "endpoint")));
     }
     let mut finding = Finding::certain(format!("network endpoint group {name:?} {}", parts.join(" and ")));
-    for (list, saw) in [(&missing, "in the EndpointSlices, not in the group"), (&surplus, "in the group, not in the EndpointSlices")] {
+    for (list, saw) in
+        [(&missing, "in the EndpointSlices, not in the group"), (&surplus, "in the group, not in the EndpointSlices")]
+    {
         for one in list {
             let behind = one.pod.map_or_else(|| format!("node {}", one.node), |pod| format!("pod {}", pod.key()));
             finding = finding.evidence(format!("endpoint {}:{} in {} ({behind})", one.address, one.port, one.zone), saw);
@@ -52,12 +54,16 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     finding = finding
         .since(missing.iter().chain(&surplus).filter_map(|one| one.since).min())
-        .fix(format!("read the events of the NEG controller: kubectl -n {} describe service {}", quote(backend.namespace), quote(backend.service_name)))
+        .fix(format!(
+            "read the events of the NEG controller: kubectl -n {} describe service {}",
+            quote(backend.namespace),
+            quote(backend.service_name)
+        ))
         .fix(touch(backend));
-    for (list, verb, flag) in [(&missing, "update", "--add-endpoint"), (&surplus, "update", "--remove-endpoint")] {
+    for (list, flag) in [(&missing, "--add-endpoint"), (&surplus, "--remove-endpoint")] {
         for one in list.iter().filter(|one| !one.zone.is_empty() && !one.node.is_empty()).take(MOST) {
             finding = finding.fix(format!(
-                "gcloud compute network-endpoint-groups {verb} {} --project={} --zone={} {flag}={}",
+                "gcloud compute network-endpoint-groups update {} --project={} --zone={} {flag}={}",
                 quote(name),
                 quote(topology.project()),
                 quote(&one.zone),

@@ -1,6 +1,6 @@
 //! NegNameConflict: the group's name is taken by another Service or another cluster.
 
-use super::neg_errors::bare;
+use super::mend::neg_errors::bare;
 use super::text::{annotate, project_flag, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::topology::annotations::{self, keys};
@@ -42,9 +42,14 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     let Some(name) = backend.neg_name.as_deref() else { return Ok(None) };
     let finding = match (labelled_otherwise(backend, name), said(backend, name)) {
-        (Some((label, value)), _) => Finding::certain(format!("the name of network endpoint group {name:?} is taken: its ServiceNetworkEndpointGroup belongs to {value}"))
-            .evidence(format!("ServiceNetworkEndpointGroup {}/{name} label {label}", backend.namespace), &value),
-        (None, Some((place, text))) => Finding::certain(format!("the name of network endpoint group {name:?} is taken: {}", bare(&text))).evidence(place, text),
+        (Some((label, value)), _) => Finding::certain(format!(
+            "the name of network endpoint group {name:?} is taken: its ServiceNetworkEndpointGroup belongs to {value}"
+        ))
+        .evidence(format!("ServiceNetworkEndpointGroup {}/{name} label {label}", backend.namespace), &value),
+        (None, Some((place, text))) => {
+            Finding::certain(format!("the name of network endpoint group {name:?} is taken: {}", bare(&text)))
+                .evidence(place, text)
+        }
         (None, None) => {
             // Neither the controller's object nor its events say so; both have to be seen for that.
             backend.svc_neg.clone().known()?;

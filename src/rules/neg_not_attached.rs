@@ -2,7 +2,7 @@
 
 use super::text::{quote, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
-use crate::snapshot::compute::BackendService;
+use crate::snapshot::compute::{BackendService, NetworkEndpointGroup};
 use crate::snapshot::kubernetes::NEG_READINESS_GATE;
 use crate::topology::{Backend, Group, Role, State, Topology, vpc};
 
@@ -27,26 +27,37 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let groups = backend.groups.as_ref().map_err(Clone::clone)?;
+    // A group of that name that somebody else made is NegNameConflict's.
+    let compute = &topology.snapshot.compute;
+    let foreign =
+        |path: &str| compute.get::<NetworkEndpointGroup>(path).seen().is_some_and(|group| backend.is_foreign(topology, group));
+    let groups: Vec<_> = groups.iter().filter(|group| !foreign(&group.path)).collect();
     let Some(name) = backend.neg_name.as_deref().filter(|_| !groups.is_empty()) else { return Ok(None) };
-    let used = |group: &&Group<'_>| topology.fleet.users_of_group.contains_key(&*group.path) || is_checked(group);
-    let unused: Vec<_> = groups.iter().filter(|group| !used(group)).collect();
-    let holds = |group: &&&Group<'_>| group.members.as_ref().is_ok_and(|members| !members.is_empty());
+    let used = |group: &Group<'_>| topology.fleet.users_of_group.contains_key(&*group.path) || is_checked(group);
+    let unused: Vec<_> = groups.iter().copied().filter(|group| !used(group)).collect();
+    let holds = |group: &Group<'_>| group.members.as_ref().is_ok_and(|members| !members.is_empty());
     // Where the groups of other zones are used, an empty one serves nobody's traffic.
-    let idle: Vec<_> = if unused.len() == groups.len() { unused } else { unused.into_iter().filter(|group| holds(&group)).collect() };
-    let gate = backend.pods.as_deref().unwrap_or_default().iter().find(|pod| {
-        pod.condition(NEG_READINESS_GATE).is_some_and(|condition| &*condition.reason == WITHOUT_HEALTH_CHECK)
-    });
+    let idle: Vec<_> =
+        if unused.len() == groups.len() { unused } else { unused.into_iter().filter(|group| holds(group)).collect() };
+    let gate = backend
+        .pods
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .find(|pod| pod.condition(NEG_READINESS_GATE).is_some_and(|condition| &*condition.reason == WITHOUT_HEALTH_CHECK));
     if idle.is_empty() {
         return Ok(unchecked(topology, backend, name));
     }
     // A backend service that uses the group may be among those that could not be read.
-    drop(topology.snapshot.compute.in_scope::<BackendService>(&format!("projects/{}/", topology.project()))?);
+    drop(compute.in_scope::<BackendService>(&format!("projects/{}/", topology.project()))?);
     let zones = some_of(idle.iter().map(|group| group.zone()), 4);
     let all = idle.len() == groups.len();
     let message = if all {
         format!("network endpoint group {name:?} is in no backend service: no load balancer sends requests to its pods")
     } else {
-        format!("network endpoint group {name:?} of {zones} is in no backend service: no load balancer sends requests to its pods there")
+        format!(
+            "network endpoint group {name:?} of {zones} is in no backend service: no load balancer sends requests to its pods there"
+        )
     };
     let mut finding = Finding::certain(message).evidence(format!("backend services that use {name} of {zones}"), "none");
     if let Some(pod) = gate {
@@ -60,7 +71,10 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if idle.len() > 1 {
         finding = finding.fix(format!("do the same for the group of every zone: {zones}"));
     }
-    Ok(Some(finding.fix(format!("or, if nobody needs it, take exposed_ports out of the annotation cloud.google.com/neg of Service {}", backend.service_name))))
+    Ok(Some(finding.fix(format!(
+        "or, if nobody needs it, take exposed_ports out of the annotation cloud.google.com/neg of Service {}",
+        backend.service_name
+    ))))
 }
 
 /// A health check looks at an endpoint of the group: some backend service uses it, whether or not that one was read.
@@ -76,12 +90,17 @@ fn unchecked(topology: &Topology<'_>, backend: &Backend<'_>, name: &str) -> Opti
     let users: Vec<_> = vpc::users(topology, backend).collect();
     let (path, user) = users.first()?;
     let pods = backend.pods.as_deref().unwrap_or_default();
-    let gate = pods.iter().find(|pod| pod.condition(NEG_READINESS_GATE).is_some_and(|condition| &*condition.reason == WITHOUT_HEALTH_CHECK))?;
+    let gate = pods
+        .iter()
+        .find(|pod| pod.condition(NEG_READINESS_GATE).is_some_and(|condition| &*condition.reason == WITHOUT_HEALTH_CHECK))?;
     users.iter().all(|(_, user)| user.health_checks.is_empty()).then(|| {
-        Finding::certain(format!("network endpoint group {name:?} is in backend service {:?}, which has no health check: pods count as ready at once", user.name))
-            .evidence(format!("backend service {path} healthChecks"), "none")
-            .evidence(format!("pod {} condition {NEG_READINESS_GATE}", gate.key()), WITHOUT_HEALTH_CHECK)
-            .fix(format!("give backend service {} a health check", user.name))
+        Finding::certain(format!(
+            "network endpoint group {name:?} is in backend service {:?}, which has no health check: pods count as ready at once",
+            user.name
+        ))
+        .evidence(format!("backend service {path} healthChecks"), "none")
+        .evidence(format!("pod {} condition {NEG_READINESS_GATE}", gate.key()), WITHOUT_HEALTH_CHECK)
+        .fix(format!("give backend service {} a health check", user.name))
     })
 }
 
@@ -98,9 +117,13 @@ fn attach(topology: &Topology<'_>, name: &str, group: &Group<'_>, user: Option<&
     };
     match user {
         Some(path) => {
-            let scope = crate::snapshot::compute::location(path).map_or_else(|| "--global".to_owned(), |region| format!("--region={}", quote(region)));
+            let scope = crate::snapshot::compute::location(path)
+                .map_or_else(|| "--global".to_owned(), |region| format!("--region={}", quote(region)));
             command(&quote(path.rsplit('/').next().unwrap_or(path)), &scope)
         }
-        None => format!("put it into the backend service that is meant to use it (here BACKEND_SERVICE): {}", command("BACKEND_SERVICE", "--global")),
+        None => format!(
+            "put it into the backend service that is meant to use it (here BACKEND_SERVICE): {}",
+            command("BACKEND_SERVICE", "--global")
+        ),
     }
 }

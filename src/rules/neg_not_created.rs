@@ -1,6 +1,6 @@
 //! NegNotCreated: a network endpoint group that is due does not exist.
 
-use super::neg_errors::{advice, look, touch};
+use super::mend::neg_errors::{advice, look, touch};
 use super::text::{project_flag, quote, some_of};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::compute::NetworkEndpointGroup;
@@ -36,14 +36,22 @@ pub static RULE: Rule = Rule {
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if let (Some(condition), Some(name)) = (backend.neg_condition_failed("Initialized"), &backend.neg_name) {
         let finding = Finding::certain(format!("GKE could not make the network endpoint group {name:?}: {}", condition.message))
-            .evidence(format!("ServiceNetworkEndpointGroup {}/{name} condition Initialized", backend.namespace), format!("False, {}: {}", condition.reason, condition.message))
+            .evidence(
+                format!("ServiceNetworkEndpointGroup {}/{name} condition Initialized", backend.namespace),
+                format!("False, {}: {}", condition.reason, condition.message),
+            )
             .since(condition.last_transition_time);
-        return Ok(Some(finding.fix(advice(&condition.message).unwrap_or("mend what the message says: the controller tries again by itself")).fix(look(backend))));
+        return Ok(Some(
+            finding
+                .fix(advice(&condition.message).unwrap_or("mend what the message says: the controller tries again by itself"))
+                .fix(look(backend)),
+        ));
     }
     if !backend.neg_due() || topology.meta().deletion_timestamp.is_some() || !overdue(topology, backend) {
         return Ok(None);
     }
-    if topology.addon_off()?.is_some() {
+    // Where nobody listens, the group is not what is missing.
+    if topology.addon_off()?.is_some() || topology.lease(LEASES[1]) == Ok(Life::Stale) {
         return Ok(None);
     }
     let Some(missing) = missing(topology, backend)? else { return Ok(None) };
@@ -54,7 +62,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         backend.service_name, port.port
     ));
     if let Some(text) = backend.service.as_ref().seen().and_then(|service| service.metadata.annotation(keys::NEG)) {
-        finding = finding.evidence(format!("Service {}/{} annotation {}", backend.namespace, backend.service_name, keys::NEG), text);
+        finding =
+            finding.evidence(format!("Service {}/{} annotation {}", backend.namespace, backend.service_name, keys::NEG), text);
     }
     finding = finding.evidence(format!("networkEndpointGroups named {name}"), format!("absent: exists {place}"));
     let warnings = backend.service_warnings().unwrap_or_default();
@@ -67,7 +76,11 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     finding = finding
         .fix(touch(backend))
         .fix(format!("kubectl -n {} describe service {}", quote(backend.namespace), quote(backend.service_name)))
-        .fix(format!("gcloud compute network-endpoint-groups list --filter={}{}", quote(&format!("name={name}")), project_flag(topology)));
+        .fix(format!(
+            "gcloud compute network-endpoint-groups list --filter={}{}",
+            quote(&format!("name={name}")),
+            project_flag(topology)
+        ));
     Ok(Some(finding))
 }
 
@@ -82,13 +95,18 @@ fn overdue(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
 fn synced(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
     match topology.ingress() {
         Some(ingress) => {
-            let heard = |event: &&crate::snapshot::kubernetes::Event| matches!(&*event.reason, "Sync" | "Translate" | "IPChanged");
+            let heard =
+                |event: &&crate::snapshot::kubernetes::Event| matches!(&*event.reason, "Sync" | "Translate" | "IPChanged");
             class::has_finalizer(ingress)
                 || ingress.metadata.annotation(keys::URL_MAP).is_some()
                 || topology.events.as_deref().unwrap_or_default().iter().any(heard)
         }
         None => {
-            let named = backend.service.as_ref().seen().is_some_and(|service| !annotations::neg_status(service).network_endpoint_groups.is_empty());
+            let named = backend
+                .service
+                .as_ref()
+                .seen()
+                .is_some_and(|service| !annotations::neg_status(service).network_endpoint_groups.is_empty());
             named
                 || backend.svc_neg.as_ref().seen().is_some()
                 || backend.service_events.as_ref().is_ok_and(|events| !events.is_empty())
@@ -129,4 +147,3 @@ fn nowhere(topology: &Topology<'_>) -> Result<(), Unknown> {
     let scope = format!("projects/{}/zones/", topology.project());
     topology.snapshot.compute.in_scope::<NetworkEndpointGroup>(&scope).map(|_| ())
 }
-

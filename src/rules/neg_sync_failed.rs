@@ -1,6 +1,6 @@
 //! NegSyncFailed: the NEG controller cannot work out which endpoints belong into the group.
 
-use super::neg_errors::{advice, bare, look};
+use super::mend::neg_errors::{advice, bare, look};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::Event;
@@ -29,8 +29,12 @@ pub static RULE: Rule = Rule {
 };
 
 /// Texts of `ProcessServiceFailed` that are another rule's (ingress-gce `pkg/neg/controller.go`, `pkg/neg/manager.go`).
-const OTHERS: [&str; 4] =
-    ["NEG annotation is invalid", "doesn't exist in the service", "custom neg name cannot be used with ingress enabled", "label mismatch"];
+const OTHERS: [&str; 4] = [
+    "NEG annotation is invalid",
+    "doesn't exist in the service",
+    "custom neg name cannot be used with ingress enabled",
+    "label mismatch",
+];
 
 fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.kind != GroupKind::Neg || backend.port.is_none() {
@@ -41,9 +45,15 @@ fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if let Some(condition) = condition
         && !is_scale_to_zero(backend, &condition.message)?
     {
-        let finding = Finding::certain(format!("the endpoints of network endpoint group {name:?} are not kept up to date: {}", condition.message))
-            .evidence(format!("ServiceNetworkEndpointGroup {}/{name} condition Synced", backend.namespace), format!("False, {}: {}", condition.reason, condition.message))
-            .since(condition.last_transition_time);
+        let finding = Finding::certain(format!(
+            "the endpoints of network endpoint group {name:?} are not kept up to date: {}",
+            condition.message
+        ))
+        .evidence(
+            format!("ServiceNetworkEndpointGroup {}/{name} condition Synced", backend.namespace),
+            format!("False, {}: {}", condition.reason, condition.message),
+        )
+        .since(condition.last_transition_time);
         let finding = match standing(backend)?.last() {
             Some(event) => finding.evidence(format!("Service event {}", event.reason), &event.message),
             None => finding,
@@ -57,9 +67,12 @@ fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         Err(why) => return Err(why),
     };
     if let Some(event) = events.last() {
-        let finding = Finding::certain(format!("the endpoints of network endpoint group {name:?} are not kept up to date: {}", bare(&event.message)))
-            .evidence(format!("Service event {}", event.reason), &event.message)
-            .since(event.first);
+        let finding = Finding::certain(format!(
+            "the endpoints of network endpoint group {name:?} are not kept up to date: {}",
+            bare(&event.message)
+        ))
+        .evidence(format!("Service event {}", event.reason), &event.message)
+        .since(event.first);
         return Ok(Some(mended(finding, backend, &event.message)));
     }
     backend.svc_neg.clone().known().map(|_| None)

@@ -29,14 +29,17 @@ pub static RULE: Rule = Rule {
 struct Kept<'a> {
     pod: &'a Pod,
     policies: Vec<&'a NetworkPolicy>,
-    sources: BTreeSet<Ipv4Net>,
+    sources: Vec<Ipv4Net>,
     ports: BTreeSet<u16>,
 }
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     // Behind an instance group the pods see the node's address, which the policy of a node's own traffic lets in.
-    if backend.kind != GroupKind::Neg || backend.count(State::Unhealthy) == 0 {
+    if backend.kind != GroupKind::Neg {
         return Ok(None);
+    }
+    if backend.count(State::Unhealthy) == 0 {
+        return unless_unread(topology, backend);
     }
     let enforced = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.enforces_network_policies());
     if enforced == Some(false) {
@@ -50,7 +53,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let Some(first) = kept.first() else { return Ok(None) };
     // A pod that is HEALTHY behind the same closed door shows that the policies are not enforced.
     for member in backend.members_seen().filter(|member| member.state == State::Healthy) {
-        let contradicts = keeps_out(topology, backend, member, &[])?.is_some_and(|kept| kept.sources.len() == HEALTH_CHECK_RANGES.len());
+        let contradicts =
+            keeps_out(topology, backend, member, &[])?.is_some_and(|kept| kept.sources.len() == HEALTH_CHECK_RANGES.len());
         if contradicts {
             return Ok(None);
         }
@@ -59,18 +63,37 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let (sources, ports) = (some_of(&first.sources, 4), some_of(&first.ports, 4));
     let quoted = some_of(policies.iter().map(|name| format!("{name:?}")), 3);
     let message = if policies.len() == 1 {
-        format!("NetworkPolicy {quoted} selects the pods and does not let {sources} in to port {ports}: Google's health checks do not arrive")
+        format!(
+            "NetworkPolicy {quoted} selects the pods and does not let {sources} in to port {ports}: Google's health checks do not arrive"
+        )
     } else {
-        format!("NetworkPolicies {quoted} select the pods and none lets {sources} in to port {ports}: Google's health checks do not arrive")
+        format!(
+            "NetworkPolicies {quoted} select the pods and none lets {sources} in to port {ports}: Google's health checks do not arrive"
+        )
     };
     let mut finding = if enforced == Some(true) { Finding::certain(message) } else { Finding::likely(message) };
     for policy in &first.policies {
-        finding = finding.evidence(format!("NetworkPolicy {}/{}", policy.metadata.namespace, policy.metadata.name), in_words(policy));
+        finding =
+            finding.evidence(format!("NetworkPolicy {}/{}", policy.metadata.namespace, policy.metadata.name), in_words(policy));
     }
     for kept in &kept {
-        finding = finding.evidence(format!("pod {}", kept.pod.key()), format!("UNHEALTHY, selected by {}", some_of(kept.policies.iter().map(|policy| &policy.metadata.name), 3)));
+        finding = finding.evidence(
+            format!("pod {}", kept.pod.key()),
+            format!("UNHEALTHY, selected by {}", some_of(kept.policies.iter().map(|policy| &policy.metadata.name), 3)),
+        );
     }
     Ok(Some(finding.fix(patch(first)).fix("a policy that is deployed from a repository has to be changed there; policies add up, so one that lets the ranges in is enough")))
+}
+
+/// Nothing fails as far as was seen. Where the health could not be read, only pods that no policy selects are known to be open.
+fn unless_unread(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
+    let Some(why) = backend.health_unread().filter(|why| &*why.reason != "NoHealthState") else { return Ok(None) };
+    for pod in backend.pods.as_ref().map_err(Clone::clone)? {
+        if !network_policy::isolating(&topology.snapshot.kubernetes, pod)?.is_empty() {
+            return Err(why);
+        }
+    }
+    Ok(None)
 }
 
 /// What a failing endpoint's policies keep out; `None` when they let everything in.
@@ -82,13 +105,15 @@ fn keeps_out<'a>(
 ) -> Result<Option<Kept<'a>>, Unknown> {
     let Some(pod) = member.pod.filter(|_| member.address.parse::<std::net::Ipv4Addr>().is_ok()) else { return Ok(None) };
     let policies = network_policy::isolating(&topology.snapshot.kubernetes, pod)?;
-    let mut kept = Kept { pod, policies, sources: BTreeSet::new(), ports: BTreeSet::new() };
+    let mut kept = Kept { pod, policies, sources: Vec::new(), ports: BTreeSet::new() };
     let serving = u16::try_from(member.port).unwrap_or_default();
     let checks = vpc::ports(topology, backend, member);
     let checks = HEALTH_CHECK_RANGES.iter().flat_map(|source| checks.iter().map(move |port| (*source, *port)));
     for (source, port) in checks.chain(proxies.iter().map(|source| (*source, serving))) {
         if !network_policy::admits(&kept.policies, pod, port, IpNet::V4(source)) {
-            kept.sources.insert(source);
+            if !kept.sources.contains(&source) {
+                kept.sources.push(source);
+            }
             kept.ports.insert(port);
         }
     }
@@ -100,9 +125,19 @@ fn in_words(policy: &NetworkPolicy) -> String {
     if policy.spec.ingress.is_empty() {
         return "lets nobody in".to_owned();
     }
-    let blocks: Vec<_> =
-        policy.spec.ingress.iter().flat_map(|rule| &rule.from).filter_map(|peer| peer.ip_block.as_ref()).map(|block| &block.cidr).collect();
-    if blocks.is_empty() { "lets pods and namespaces in, no address block".to_owned() } else { format!("lets in {}", some_of(blocks, 4)) }
+    let blocks: Vec<_> = policy
+        .spec
+        .ingress
+        .iter()
+        .flat_map(|rule| &rule.from)
+        .filter_map(|peer| peer.ip_block.as_ref())
+        .map(|block| &block.cidr)
+        .collect();
+    if blocks.is_empty() {
+        "lets pods and namespaces in, no address block".to_owned()
+    } else {
+        format!("lets in {}", some_of(blocks, 4))
+    }
 }
 
 /// Adds a rule for the ranges to the first policy.

@@ -43,9 +43,12 @@ fn check(topology: &Topology<'_>) -> Answer {
     let nodes: Vec<_> = topology.snapshot.kubernetes.nodes.all()?.collect();
     let names = some_of(&bare, 3);
     let message = if nodes.is_empty() {
-        format!("the cluster has no node: {names} has no group of endpoints")
+        format!("the cluster has no node: the load balancer has no group of endpoints for {names}")
     } else {
-        format!("GKE's controllers use none of the {} nodes: {names} has no group of endpoints", nodes.len())
+        format!(
+            "GKE's controllers use none of the {} nodes: the load balancer has no group of endpoints for {names}",
+            nodes.len()
+        )
     };
     let mut finding = Finding::certain(message).evidence("backends without a group", &names);
     for node in &nodes {
@@ -54,7 +57,8 @@ fn check(topology: &Topology<'_>) -> Answer {
     let label = EXCLUDING_LABELS.iter().find(|label| nodes.iter().any(|node| node.metadata.labels.contains_key(**label)));
     let finding = match label {
         Some(label) => {
-            let labelled = nodes.iter().filter(|node| node.metadata.labels.contains_key(*label)).map(|node| quote(&node.metadata.name));
+            let labelled =
+                nodes.iter().filter(|node| node.metadata.labels.contains_key(*label)).map(|node| quote(&node.metadata.name));
             let labelled = labelled.take(5).collect::<Vec<_>>().join(" ");
             finding.fix(format!("take the label off the nodes, and off their node pool: kubectl label nodes {labelled} {label}-"))
         }
@@ -66,7 +70,8 @@ fn check(topology: &Topology<'_>) -> Answer {
 /// The backends whose backend service has no group at all; of a standalone NEG those that have none in any zone.
 fn without_backends(topology: &Topology<'_>) -> Result<Vec<String>, Unknown> {
     let bare = |backend: &&Backend<'_>| {
-        let made = backend.role == Role::Standalone && backend.port.is_some() || matches!(backend.backend_service, Observed::Present(_));
+        let made =
+            backend.role == Role::Standalone && backend.port.is_some() || matches!(backend.backend_service, Observed::Present(_));
         made && backend.groups.as_ref().is_ok_and(Vec::is_empty)
     };
     let names: Vec<_> = topology.backends.iter().filter(bare).map(|backend| backend.name.clone()).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::text::{project_flag, quote, some_of};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
-use crate::topology::Topology;
+use crate::topology::{Topology, events};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -19,11 +19,11 @@ pub static RULE: Rule = Rule {
     check: Check::Target(check),
 };
 
-/// `Constraint constraints/compute.restrictLoadBalancerCreationForTypes violated for projects/…`.
+/// `Constraint constraints/compute.restrictLoadBalancerCreationForTypes violated for projects/…`, or, of a constraint of the
+/// organization's own, `Operation denied by custom org policy: ["customConstraints/custom.…": …]`.
 fn constraint(text: &str) -> Option<&str> {
-    let mark = "constraints/";
-    let at = text.find(mark).filter(|_| text.contains("onstraint "))?;
-    let rest = &text[at..];
+    let mark = ["customConstraints/", "constraints/"].into_iter().find(|mark| text.contains(mark))?;
+    let rest = &text[text.find(mark)?..];
     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c)).unwrap_or(rest.len());
     let name = rest[..end].trim_end_matches('.');
     (name.len() > mark.len()).then_some(name)
@@ -42,8 +42,10 @@ fn check(topology: &Topology<'_>) -> Answer {
     let constraints: BTreeSet<_> = said.iter().filter_map(|said| constraint(said.text)).collect();
     let project = topology.project();
     let of = if project.is_empty() { "the project".to_owned() } else { format!("project {project}") };
+    // The text leads to the console's page of the API.
+    let api = said.iter().find_map(|said| events::between(said.text, "apis/api/", "/")).unwrap_or("compute.googleapis.com");
     let message = if constraints.is_empty() {
-        format!("the Compute Engine API is switched off in {of}, so the controller can make nothing")
+        format!("the API {api} is switched off in {of}, so the controller can make nothing")
     } else {
         format!("the organization's policy {} forbids in {of} what the load balancer needs", some_of(&constraints, 3))
     };
@@ -53,14 +55,13 @@ fn check(topology: &Topology<'_>) -> Answer {
     }
     finding = finding.since(said.iter().filter_map(|said| said.since).min());
     if constraints.is_empty() {
-        finding = finding
-            .fix("switch the Compute Engine API on")
-            .fix(format!("gcloud services enable compute.googleapis.com{}", project_flag(topology)));
+        finding =
+            finding.fix("switch the API on").fix(format!("gcloud services enable {}{}", quote(api), project_flag(topology)));
         return Ok(Some(finding));
     }
     finding = finding.fix(format!("ask whoever looks after the organization's policies for an exception for {of}, or use a kind of load balancer that they allow"));
     for constraint in constraints.iter().take(2).filter(|_| !project.is_empty()) {
-        let name = constraint.strip_prefix("constraints/").unwrap_or(constraint);
+        let name = constraint.rsplit('/').next().unwrap_or(constraint);
         finding = finding.fix(format!("gcloud org-policies describe {} --effective{}", quote(name), project_flag(topology)));
     }
     Ok(Some(finding))
@@ -75,6 +76,8 @@ mod tests {
         let text = "googleapi: Error 412: Constraint constraints/compute.restrictLoadBalancerCreationForTypes violated for projects/p. Forwarding Rule projects/p/global/forwardingRules/f of type EXTERNAL_HTTP_HTTPS is not allowed., conditionNotMet";
         assert_eq!(constraint(text), Some("constraints/compute.restrictLoadBalancerCreationForTypes"));
         assert!(api_off("googleapi: Error 403: Compute Engine API has not been used in project 123 before or it is disabled."));
+        let custom = r#"Error 412: Operation denied by custom org policy: ["customConstraints/custom.noExternal": "no"]., conditionNotMet"#;
+        assert_eq!(constraint(custom), Some("customConstraints/custom.noExternal"));
         assert_eq!(constraint("Error 412: Invalid fingerprint., conditionNotMet"), None);
     }
 }

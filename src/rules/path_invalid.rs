@@ -112,12 +112,14 @@ fn refused_by_compute(topology: &Topology<'_>, places: &[Place<'_>]) -> Answer {
     let Some(place) = places.iter().find(still) else { return Ok(None) };
     let path = named.unwrap_or(&place.path.path);
     Ok(Some(
-        Finding::certain(format!("Compute refuses the path {path:?}: a path starts with a slash, and a star may stand only at its end, after a slash"))
-            .evidence("Ingress event Sync", error)
-            .evidence(format!("Ingress {}", place.pointer), format!("{:?}, host {}", place.path.path, place.host))
-            .since(event.first)
-            .fix("correct the path: /* at its end covers all below it")
-            .fix(edit(topology)),
+        Finding::certain(format!(
+            "Compute refuses the path {path:?}: a path starts with a slash, and a star may stand only at its end, after a slash"
+        ))
+        .evidence("Ingress event Sync", error)
+        .evidence(format!("Ingress {}", place.pointer), format!("{:?}, host {}", place.path.path, place.host))
+        .since(event.first)
+        .fix("correct the path: /* at its end covers all below it")
+        .fix(edit(topology)),
     ))
 }
 
@@ -128,4 +130,49 @@ fn odd(path: &str) -> bool {
 
 fn edit(topology: &Topology<'_>) -> String {
     format!("kubectl -n {} edit ingress {}", quote(topology.namespace()), quote(topology.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+
+    const CODE: &str = "PathInvalid";
+
+    fn with(type_: &str, path: &str) -> World {
+        world("healthy-neg").edit("Ingress", "shop/cart", |ingress| {
+            let entry = &mut ingress["spec"]["rules"][0]["http"]["paths"][0];
+            entry["pathType"] = type_.into();
+            entry["path"] = path.into();
+        })
+    }
+
+    #[test]
+    fn stars_and_empty_paths_by_type() {
+        for (type_, path, step) in [
+            ("Prefix", "/*", r#""path":"/spec/rules/0/http/paths/0/path","value":"/"}"#),
+            ("Prefix", "/a/*", r#""value":"/a"}"#),
+            ("Exact", "/a/*", r#""path":"/spec/rules/0/http/paths/0/pathType","value":"ImplementationSpecific"}"#),
+            ("Prefix", "", r#""value":"/"}"#),
+            ("Exact", "/a*b", "kubectl -n shop edit ingress cart"),
+        ] {
+            let found = with(type_, path).found("shop/cart", CODE);
+            assert!(found[0].finding.fix[1].contains(step), "{type_} {path}: {:?}", found[0].finding.fix);
+        }
+        for (type_, path) in
+            [("Prefix", "/"), ("Exact", "/a"), ("ImplementationSpecific", "/a/*"), ("ImplementationSpecific", "")]
+        {
+            assert!(with(type_, path).codes("shop/cart").is_empty(), "{type_} {path}");
+        }
+    }
+
+    #[test]
+    fn what_compute_refuses() {
+        let text = "Error syncing to GCP: error running load balancer syncing routine: loadbalancer x does not exist: UpdateURLMap: googleapi: Error 400: Invalid value for field 'resource.pathMatchers[0].pathRules[0].paths[0]': '/a*'. Paths may have a wildcard only at the end, invalid";
+        let refused = || with("ImplementationSpecific", "/a*").warned("shop/cart", "Sync", text);
+        assert_eq!(refused().found("shop/cart", CODE).len(), 1);
+        assert!(refused().unread("events").inconclusive("shop/cart").contains(&CODE));
+        // Corrected since.
+        assert!(with("ImplementationSpecific", "/a/*").warned("shop/cart", "Sync", text).found("shop/cart", CODE).is_empty());
+        assert!(!with("ImplementationSpecific", "/a/*").unread("events").inconclusive("shop/cart").contains(&CODE));
+    }
 }

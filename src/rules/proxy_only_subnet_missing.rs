@@ -105,3 +105,46 @@ fn mend(topology: &Topology<'_>, finding: Finding, network: Option<&str>, reserv
         quote(short_name(network)),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, codes};
+
+    const PATH: &str = "projects/acme-prod/regions/us-central1/subnetworks/";
+
+    fn world() -> World {
+        let mut world = World::recorded("proxy-only-subnet-missing");
+        world.unprogram("reports", "builder");
+        world
+    }
+
+    #[test]
+    fn an_active_one_in_the_network_acquits_and_a_reserve_is_named() {
+        let mut world = world();
+        let network = "https://www.googleapis.com/compute/beta/projects/acme-prod/global/networks/prod";
+        *world.resource(&format!("{PATH}old")) =
+            json!({"name": "old", "network": network, "purpose": "INTERNAL_HTTPS_LOAD_BALANCER", "role": "BACKUP"});
+        let diagnosis = world.ingress("reports", "builder");
+        assert_eq!(codes(&diagnosis).1, ["ProxyOnlySubnetMissing", "NoAddress"]);
+        assert!(diagnosis.findings[0].found.finding.fix[1].contains("subnets update old"));
+        world.resource(&format!("{PATH}old"))["role"] = json!("ACTIVE");
+        assert_eq!(codes(&world.ingress("reports", "builder")).1, ["NoAddress"]);
+    }
+
+    #[test]
+    fn what_is_not_read_accuses_nobody() {
+        let mut refused = world();
+        refused.compute["errors"]["projects/acme-prod/regions/us-central1/subnetworks"] =
+            json!({"code": 403, "reason": "forbidden"});
+        // A Shared VPC whose host project was not read.
+        let mut shared = world();
+        shared.cluster["networkConfig"]["network"] = json!("projects/host/global/networks/prod");
+        for world in [refused, shared] {
+            let diagnosis = world.ingress("reports", "builder");
+            assert_eq!(codes(&diagnosis).1, ["NoAddress"]);
+            assert!(diagnosis.inconclusive.iter().any(|one| one.code == "ProxyOnlySubnetMissing"));
+        }
+    }
+}

@@ -122,7 +122,9 @@ fn collection(metric: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use crate::testing::{World, codes};
     use super::*;
+    use crate::topology::annotations::keys;
 
     #[test]
     fn both_forms_are_read() {
@@ -143,5 +145,29 @@ mod tests {
         assert!(!is_quota(
             "googleapi: Error 404: The resource 'projects/p/global/sslCertificates/quota' was not found, notFound"
         ));
+    }
+
+    #[test]
+    fn on_the_ingress_alone_and_gone_once_it_is_being_deleted() {
+        let mut world = World::recorded("http-and-https-disabled");
+        world.unprogram("shop", "cart");
+        world.annotate("Ingress", "shop", "cart", keys::ALLOW_HTTP, "true");
+        let text = "Error syncing to GCP: error running backend syncing routine: googleapi: Error 403: QUOTA_EXCEEDED - Quota 'BACKEND_SERVICES' exceeded.  Limit: 5.0 globally.";
+        world.warn("Ingress", "shop", "cart", "Sync", text);
+        assert_eq!(codes(&world.ingress("shop", "cart")), ("Broken", vec!["QuotaExceeded", "NoAddress"]));
+        let now = world.ago(1);
+        world.object("Ingress", "shop", "cart")["metadata"]["deletionTimestamp"] = now.into();
+        assert!(codes(&world.ingress("shop", "cart")).1.is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_not_read_hides_nothing_and_is_named() {
+        let mut world = World::recorded("neg-quota-exceeded");
+        world.refuse("kubernetes", "servicenetworkendpointgroups.networking.gke.io");
+        world.objects.retain(|object| object["kind"] != "ServiceNetworkEndpointGroup");
+        assert_eq!(world.ingress("fraud", "scoring").root_cause, Some("QuotaExceeded"));
+        world.objects.retain(|object| object["reason"] != "SyncNetworkEndpointGroupFailed");
+        let diagnosis = world.ingress("fraud", "scoring");
+        assert!(diagnosis.inconclusive.iter().any(|one| one.code == "QuotaExceeded"));
     }
 }

@@ -1,7 +1,8 @@
 //! ReadinessProbeNotUsed: the pods have a readinessProbe that the controller cannot use, so the health check asks the default path.
 
 use super::text::quote;
-use super::{Answer, Check, Finding, Rule, Section, Severity, backend_config};
+use super::mend::backend_config;
+use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::topology::health_check::{PassedOver, Unusable, choose, passed_over};
 use crate::topology::{Backend, Role, Topology};
 

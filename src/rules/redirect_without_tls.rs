@@ -3,8 +3,8 @@
 use super::text::{patch, quote};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
 use crate::topology::annotations::keys;
-use crate::topology::frontend::redirect_enabled;
-use crate::topology::{Class, Protocol, Topology, frontend};
+use crate::topology::frontend::{listens_on, may_redirect, redirect_enabled};
+use crate::topology::{Protocol, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -20,9 +20,9 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>) -> Answer {
-    // The controller refuses a redirect on an internal load balancer, so nothing is redirected there.
-    let Some(frontend) = topology.frontend().filter(|_| topology.class() != Some(Class::Internal)) else { return Ok(None) };
-    if !frontend.http || !frontend.without_certificate() || served_at_the_same_address(topology) {
+    let Some(frontend) = topology.frontend() else { return Ok(None) };
+    let possible = topology.ingress().zip(topology.class()).is_some_and(|(ingress, class)| may_redirect(ingress, class));
+    if !possible || !frontend.http || !frontend.without_certificate() || served_at_the_same_address(topology) {
         return Ok(None);
     }
     let Some((config, observed)) = topology.frontend_config() else { return Ok(None) };
@@ -53,5 +53,44 @@ fn served_at_the_same_address(topology: &Topology<'_>) -> bool {
     let Some(address) = topology.ingress().and_then(|ingress| ingress.address()) else { return false };
     let scope = format!("{}/", topology.scope());
     let mut rules = topology.snapshot.compute.seen_in_scope(&scope);
-    rules.any(|(_, rule)| frontend::listens_on(rule, Protocol::Https.port()) && &*rule.ip_address == address)
+    rules.any(|(_, rule)| listens_on(rule, Protocol::Https.port()) && &*rule.ip_address == address)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, codes};
+    use super::*;
+
+    #[test]
+    fn somebody_else_answers_https_at_the_address() {
+        let mut world = World::recorded("redirect-without-tls");
+        let address = world.object("Ingress", "shop", "cart")["status"]["loadBalancer"]["ingress"][0]["ip"].clone();
+        *world.resource("projects/acme-prod/global/forwardingRules/by-hand") =
+            json!({"name": "by-hand", "IPAddress": address, "portRange": "443"});
+        assert_eq!(codes(&world.ingress("shop", "cart")), ("Healthy", vec![]));
+    }
+
+    #[test]
+    fn a_certificate_of_any_kind_or_no_http_is_another_story() {
+        for key in [keys::PRE_SHARED_CERT, keys::MANAGED_CERTIFICATES] {
+            let mut world = World::recorded("redirect-without-tls");
+            world.annotate("Ingress", "shop", "cart", key, "cert");
+            assert_eq!(codes(&world.ingress("shop", "cart")).1, ["CertificateNotFound"]);
+        }
+        let mut world = World::recorded("redirect-without-tls");
+        world.annotate("Ingress", "shop", "cart", keys::ALLOW_HTTP, "false");
+        assert_eq!(codes(&world.ingress("shop", "cart")).1, ["HttpAndHttpsDisabled"]);
+    }
+
+    #[test]
+    fn a_config_that_is_not_read_accuses_nobody() {
+        let mut world = World::recorded("redirect-without-tls");
+        world.remove("FrontendConfig", "shop", "to-https");
+        world.refuse("kubernetes", "frontendconfigs.networking.gke.io");
+        let diagnosis = world.ingress("shop", "cart");
+        assert_eq!(codes(&diagnosis), ("Healthy", vec![]));
+        assert!(diagnosis.inconclusive.iter().any(|one| one.code == "RedirectWithoutTls"));
+    }
 }

@@ -31,7 +31,13 @@ fn check(topology: &Topology<'_>) -> Answer {
                 .fix(edit)
         }));
     }
-    let ignored: Vec<_> = ingress.spec.rules.iter().enumerate().filter(|(_, rule)| rule.http.as_ref().is_none_or(|http| http.paths.is_empty())).collect();
+    let ignored: Vec<_> = ingress
+        .spec
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.http.as_ref().is_none_or(|http| http.paths.is_empty()))
+        .collect();
     if ignored.is_empty() {
         return Ok(None);
     }
@@ -50,5 +56,25 @@ fn default_backend(ingress: &Ingress) -> String {
     match ingress.spec.default_backend.as_ref().and_then(|backend| backend.service.as_ref()) {
         Some(service) => format!("the default backend, Service {:?}", &*service.name),
         None => "the default backend, which answers 404".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, world};
+
+    fn with(spec: serde_json::Value) -> World {
+        world("healthy-neg").edit("Ingress", "shop/cart", |ingress| ingress["spec"] = spec)
+    }
+
+    #[test]
+    fn neither_rules_nor_default_backend() {
+        assert_eq!(with(serde_json::json!({})).codes("shop/cart"), ["RuleIgnored"]);
+    }
+
+    #[test]
+    fn a_default_backend_alone_is_well() {
+        let service = serde_json::json!({"name": "cart", "port": {"name": "http"}});
+        assert!(with(serde_json::json!({"defaultBackend": {"service": service}})).codes("shop/cart").is_empty());
     }
 }

@@ -28,15 +28,19 @@ pub static RULE: Rule = Rule {
     check: Check::Target(check),
 };
 
-/// `Error 403: Required 'compute.urlMaps.create' permission for 'projects/P/global/urlMaps/U', forbidden`, or behind an operation's code
-/// (`Error 403: PERMISSIONS_ERROR - Required …`).
+/// `Error 403: Required 'compute.urlMaps.create' permission for 'projects/P/global/urlMaps/U', forbidden`, also behind an operation's code
+/// (`Error 403: PERMISSIONS_ERROR - Required …`), or `Permission 'compute.networks.use' denied on resource 'projects/…'`.
 fn permission(text: &str) -> Option<&str> {
-    text.contains("Error 403").then(|| events::between(text, "Required '", "' permission")).flatten()
+    let said =
+        || events::between(text, "Required '", "' permission").or_else(|| events::between(text, "Permission '", "' denied"));
+    text.contains("Error 403").then(said).flatten()
 }
 
 /// The project of the resource that was refused.
 fn project_of(text: &str) -> Option<&str> {
-    events::between(text, "permission for 'projects/", "/").or_else(|| events::between(text, "permission for 'projects/", "'"))
+    let rest = &text[text.find("permission for '").or_else(|| text.find("' denied on "))?..];
+    let rest = &rest[rest.find("projects/")? + "projects/".len()..];
+    rest.find(['/', '\'']).map(|end| &rest[..end])
 }
 
 fn check(topology: &Topology<'_>) -> Answer {
@@ -83,6 +87,8 @@ mod tests {
         let operation = "googleapi: Error 403: PERMISSIONS_ERROR - Required 'compute.networks.use' permission for 'projects/host/global/networks/n'";
         assert_eq!((permission(request), project_of(request)), (Some("compute.urlMaps.create"), Some("p")));
         assert_eq!((permission(operation), project_of(operation)), (Some("compute.networks.use"), Some("host")));
+        let newer = "googleapi: Error 403: Permission 'compute.urlMaps.get' denied on resource '//compute.googleapis.com/projects/p/global/urlMaps/u' (or it may not exist)., forbidden";
+        assert_eq!((permission(newer), project_of(newer)), (Some("compute.urlMaps.get"), Some("p")));
         assert_eq!(permission("googleapi: Error 403: QUOTA_EXCEEDED - Quota 'X' exceeded."), None);
         assert_eq!(permission("Firewall change required by security admin: `gcloud compute firewall-rules create`"), None);
     }

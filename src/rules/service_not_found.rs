@@ -37,8 +37,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
                 .since(event.first)
         }
     };
-    let elsewhere = topology.snapshot.kubernetes.services.iter().filter(|service| &*service.metadata.name == name);
-    let elsewhere: Vec<_> = elsewhere.map(|service| service.metadata.namespace.to_string()).collect();
+    let elsewhere = topology.snapshot.kubernetes.services.namespaces_with(name);
     let finding = finding.evidence("routes of the Ingress to it", some_of(&backend.routes, 3));
     let finding = if elsewhere.is_empty() {
         finding

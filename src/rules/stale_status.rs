@@ -56,3 +56,34 @@ fn check(topology: &Topology<'_>) -> Answer {
             .fix(format!("kubectl -n {namespace} annotate ingress {name} {clear}")),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::world;
+
+    #[test]
+    fn a_gce_like_class_name_may_have_been_gce_before() {
+        let missed = world("healthy-neg").edit("Ingress", "shop/cart", |ingress| {
+            ingress["metadata"]["annotations"]["kubernetes.io/ingress.class"] = "GCE".into();
+            ingress["metadata"]["finalizers"] = serde_json::json!([]);
+        });
+        assert_eq!(missed.codes("shop/cart"), ["IngressClassNotHandled", "StaleStatus"]);
+    }
+
+    #[test]
+    fn the_controller_may_still_be_at_work() {
+        let held = world("stale-status").edit("Ingress", "forum/threads", |ingress| {
+            ingress["metadata"]["finalizers"] = serde_json::json!(["networking.gke.io/ingress-finalizer-V2"]);
+        });
+        let found = held.found("forum/threads", "StaleStatus");
+        assert!(found[0].finding.fix[0].contains("has not finished"));
+    }
+
+    #[test]
+    fn an_address_alone_is_anybodys() {
+        let plain = world("stale-status").edit("Ingress", "forum/threads", |ingress| {
+            ingress["metadata"]["annotations"] = serde_json::json!({"kubernetes.io/ingress.class": "nginx"});
+        });
+        assert!(plain.diagnosed("forum/threads").is_none());
+    }
+}

@@ -1,13 +1,13 @@
 //! StaticAddressUnusable: the reserved address that the Ingress names is not there, of the wrong kind, or taken.
 
-use super::text::{annotate, project_flag, quote, some_of};
+use super::text::{annotate, project_flag, quote, reserve_address, some_of};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
 use crate::snapshot::compute::Address;
 use crate::snapshot::kubernetes::Event;
 use crate::snapshot::{Observed, Unknown};
-use crate::topology::address::{Reservation, holder_name, scope_name};
+use crate::topology::address::{Complaint, Reservation, holder_name, scope_name};
 use crate::topology::annotations::keys;
-use crate::topology::{Class, Frontend, Topology, events};
+use crate::topology::{Class, Frontend, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -30,9 +30,9 @@ fn check(topology: &Topology<'_>) -> Answer {
         return Ok(Some(both(topology, global, regional)));
     }
     let reservation = topology.reservation(name);
-    let said = said(topology, name);
+    let said = topology.address_complaint(name);
     let finding = match &reservation.address {
-        Observed::Absent => Some(absent(topology, name, &reservation)),
+        Observed::Absent => Some(absent(topology, &frontend, name, &reservation)),
         Observed::Present(address) => match wrong_kind(topology, &frontend, address) {
             Some(wrong) => {
                 let finding = Finding::certain(format!("reserved address {name:?} {wrong}"));
@@ -50,30 +50,6 @@ fn check(topology: &Topology<'_>) -> Answer {
     }))
 }
 
-/// What the controller complains of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Complaint {
-    /// It cannot read the address: missing, in another scope, or forbidden (ingress-gce gives one text for all of them).
-    NotFound,
-    /// Compute says that it is in use.
-    InUse,
-}
-
-fn said<'a>(topology: &Topology<'a>, name: &str) -> Option<(&'a Event, &'a str, Complaint)> {
-    let errors = topology.sync_errors().unwrap_or_default();
-    errors.into_iter().rev().find_map(|(event, error)| {
-        if let Some(named) = events::between(error, "static IP name ", " doesn't translate to an existing static IP") {
-            return (named == name).then_some((event, error, Complaint::NotFound));
-        }
-        let in_use = error.contains("IP_IN_USE_BY_ANOTHER_RESOURCE")
-            || error.contains("in-use and would result in a conflict")
-            || error.contains("Invalid value for field 'resource.IPAddress'")
-            // The same words are used of certificates and URL maps that somebody else holds.
-            || (error.contains("is already being used") && error.contains("IP "));
-        in_use.then_some((event, error, Complaint::InUse))
-    })
-}
-
 fn both(topology: &Topology<'_>, global: &str, regional: &str) -> Finding {
     let (namespace, name) = (topology.namespace(), topology.name());
     let wrong = if topology.class().is_some_and(Class::regional) { keys::GLOBAL_STATIC_IP } else { keys::REGIONAL_STATIC_IP };
@@ -84,7 +60,7 @@ fn both(topology: &Topology<'_>, global: &str, regional: &str) -> Finding {
         .fix(format!("kubectl -n {} annotate ingress {} {wrong}-", quote(namespace), quote(name)))
 }
 
-fn absent(topology: &Topology<'_>, name: &str, reservation: &Reservation<'_>) -> Finding {
+fn absent(topology: &Topology<'_>, frontend: &Frontend<'_>, name: &str, reservation: &Reservation<'_>) -> Finding {
     let scope = scope_name(&reservation.path);
     if name.parse::<std::net::IpAddr>().is_ok() {
         return Finding::certain(format!("the annotation holds the address {name} itself, and has to name a reserved one"))
@@ -101,11 +77,7 @@ fn absent(topology: &Topology<'_>, name: &str, reservation: &Reservation<'_>) ->
     };
     let finding = finding.evidence(&reservation.path, "absent");
     let finding = reservation.elsewhere.iter().fold(finding, |finding, path| finding.evidence(*path, "present"));
-    let frontend = topology.frontend();
-    match frontend {
-        Some(frontend) => reserve(topology, finding, name, &frontend, None),
-        None => finding,
-    }
+    reserve(topology, finding, name, frontend, None)
 }
 
 /// What is wrong with the address for this class.
@@ -133,6 +105,8 @@ fn taken(
     let missing = match topology.protocols_missing_at(&address.address, frontend) {
         Ok(missing) if missing.is_empty() => return Ok(None),
         Ok(missing) => missing,
+        // The address is there, whatever the forwarding rules are.
+        Err(_) if matches!(said, Some((_, _, Complaint::NotFound))) => frontend.protocols().collect(),
         Err(why) => return unseen(topology, frontend, key, name, said, &why).map(Some),
     };
     let holders = topology.holders(address, &missing);
@@ -145,9 +119,10 @@ fn taken(
         .or_else(|| published.map(|(rival, _)| format!("Ingress {rival}")));
     let finding = match (by, said) {
         (Some(by), _) => Finding::certain(format!("reserved address {name:?} ({}) is used by {by}", address.address)),
-        (None, Some((_, _, Complaint::InUse))) => {
-            Finding::certain(format!("reserved address {name:?} ({}) is in use by something else", address.address))
-        }
+        (None, Some((_, _, Complaint::Refused))) => Finding::certain(format!(
+            "reserved address {name:?} ({}) is refused by Compute: something else uses it, or it is of another kind than needed",
+            address.address
+        )),
         // The controller asked after it was reserved, and still does not see it.
         (None, Some((event, _, Complaint::NotFound))) if matches!((address.creation_timestamp, event.last), (Some(made), Some(last)) if made < last) =>
         {
@@ -193,8 +168,10 @@ fn unseen(
             ));
             reserve(topology, finding, name, frontend, None)
         }
-        (Some((_, _, Complaint::InUse)), _) => {
-            let finding = Finding::certain(format!("reserved address {name:?} is in use by something else"));
+        (Some((_, _, Complaint::Refused)), _) => {
+            let finding = Finding::certain(format!(
+                "reserved address {name:?} is refused by Compute: something else uses it, or it is of another kind than needed"
+            ));
             reserve(topology, finding, &format!("{name}-2"), frontend, Some(key))
         }
         (None, Some((rival, _))) if own.is_none() && !topology.young() => {
@@ -208,20 +185,6 @@ fn unseen(
 
 /// How to get a usable address, and, where it has another name, how to give it to the Ingress.
 fn reserve(topology: &Topology<'_>, finding: Finding, name: &str, frontend: &Frontend<'_>, rename: Option<&str>) -> Finding {
-    let project = project_flag(topology);
-    let region = quote(topology.region());
-    let address = quote(name);
-    let command = match topology.class() {
-        Some(Class::Internal) => topology.subnetwork().map(|subnetwork| {
-            let purpose = if frontend.protocols().count() > 1 { " --purpose=SHARED_LOADBALANCER_VIP" } else { "" };
-            format!(
-                "gcloud compute addresses create {address} --region={region} --subnet={}{purpose}{project}",
-                quote(subnetwork)
-            )
-        }),
-        Some(Class::RegionalExternal) => Some(format!("gcloud compute addresses create {address} --region={region}{project}")),
-        _ => Some(format!("gcloud compute addresses create {address} --global{project}")),
-    };
     let kind = match topology.class() {
         Some(Class::Internal) => "a regional internal address",
         Some(Class::RegionalExternal) => "a regional external address",
@@ -231,12 +194,106 @@ fn reserve(topology: &Topology<'_>, finding: Finding, name: &str, frontend: &Fro
         Some(_) => format!("give this Ingress an address of its own: reserve {kind} and name it in the annotation"),
         None => format!("reserve {kind} of that name, or correct the annotation"),
     });
-    let finding = match command {
-        Some(command) => finding.fix(command),
-        None => finding,
-    };
-    match rename {
-        Some(key) => finding.fix(annotate(topology.namespace(), "ingress", topology.name(), key, name)),
-        None => finding,
+    let command = reserve_address(topology, name, frontend.protocols().count() > 1);
+    let finding = command.into_iter().fold(finding, Finding::fix);
+    rename
+        .into_iter()
+        .fold(finding, |finding, key| finding.fix(annotate(topology.namespace(), "ingress", topology.name(), key, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, codes};
+    use super::super::{Confidence, Severity};
+    use super::*;
+
+    const ADDRESS: &str = "projects/acme-prod/global/addresses/grafana-ip";
+
+    fn claimed_twice() -> World {
+        World::recorded("static-address-claimed-twice")
+    }
+
+    /// HTTP at the address belongs to one Ingress, HTTPS to another: a pattern from before redirects could be configured.
+    #[test]
+    fn one_address_serves_two_ingresses_on_two_ports() {
+        let mut world = claimed_twice();
+        world.unprogram("grafana", "grafana");
+        world.annotate("Ingress", "grafana", "grafana", keys::ALLOW_HTTP, "false");
+        world.object("Ingress", "grafana", "grafana")["spec"]["tls"] = json!([{"secretName": "tls"}]);
+        let address = world.resource(ADDRESS)["address"].clone();
+        world.object("Ingress", "grafana", "grafana")["status"] = json!({"loadBalancer": {"ingress": [{"ip": address.clone()}]}});
+        *world.resource("projects/acme-prod/global/forwardingRules/k8s2-fs-mine") = json!({
+            "name": "k8s2-fs-mine", "IPAddress": address, "portRange": "443-443", "description": r#"{"kubernetes.io/ingress-name": "grafana/grafana"}"#,
+        });
+        assert_eq!(codes(&world.ingress("grafana", "grafana")), ("Healthy", vec![]));
+        // Before its rule is there: nobody is in its way.
+        world.remove_resources("k8s2-fs-mine");
+        assert!(!codes(&world.ingress("grafana", "grafana")).1.contains(&"StaticAddressUnusable"));
+    }
+
+    #[test]
+    fn an_address_that_is_not_read_accuses_nobody_by_itself() {
+        let mut world = claimed_twice();
+        world.unprogram("grafana", "grafana");
+        world.remove_resources("/addresses/");
+        world.compute["errors"]["projects/acme-prod/global/addresses"] = json!({"code": 403, "reason": "forbidden"});
+        world.annotate("Ingress", "mobile", "gateway", keys::GLOBAL_STATIC_IP, "another");
+        let diagnosis = world.ingress("grafana", "grafana");
+        assert_eq!(codes(&diagnosis).1, ["NoAddress"]);
+        assert!(diagnosis.inconclusive.iter().any(|one| one.code == "StaticAddressUnusable"));
+        // Another Ingress that names it has got an address.
+        world.annotate("Ingress", "mobile", "gateway", keys::GLOBAL_STATIC_IP, "grafana-ip");
+        let diagnosis = world.ingress("grafana", "grafana");
+        assert_eq!(
+            (diagnosis.root_cause, diagnosis.findings[0].found.finding.confidence),
+            (Some("StaticAddressUnusable"), Confidence::Likely)
+        );
+    }
+
+    #[test]
+    fn without_compute_the_controller_is_believed() {
+        let mut world = World::recorded("static-address-missing");
+        world.without_google();
+        let diagnosis = world.ingress("grafana", "grafana");
+        assert_eq!(codes(&diagnosis), ("Broken", vec!["StaticAddressUnusable", "NoAddress"]));
+        assert_eq!(diagnosis.findings[0].found.finding.confidence, Confidence::Certain);
+        // A name that the Ingress no longer has is an old story.
+        world.annotate("Ingress", "grafana", "grafana", keys::GLOBAL_STATIC_IP, "other-ip");
+        assert_eq!(codes(&world.ingress("grafana", "grafana")).1, ["NoAddress"]);
+    }
+
+    #[test]
+    fn the_class_decides_where_the_name_is_looked_up() {
+        let mut world = World::recorded("static-address-missing");
+        let regional = "projects/acme-prod/regions/us-central1/addresses/grafana-ip";
+        *world.resource(regional) = json!({"name": "grafana-ip", "address": "10.1.2.3", "addressType": "INTERNAL"});
+        let message = world.ingress("grafana", "grafana").findings[0].found.finding.message.clone();
+        assert!(message.contains("region us-central1") && message.contains("global"), "{message}");
+        // The key does not: a regional key on an external Ingress names a global address.
+        let mut world = World::recorded("static-address-claimed-twice");
+        world.annotate("Ingress", "mobile", "gateway", keys::GLOBAL_STATIC_IP, json!(null));
+        world.annotate("Ingress", "mobile", "gateway", keys::REGIONAL_STATIC_IP, "grafana-ip");
+        assert_eq!(codes(&world.ingress("mobile", "gateway")), ("Healthy", vec![]));
+    }
+
+    #[test]
+    fn kinds_and_keys_that_do_not_fit() {
+        let mut world = claimed_twice();
+        world.resource(ADDRESS)["addressType"] = json!("INTERNAL");
+        assert_eq!(world.ingress("mobile", "gateway").root_cause, Some("StaticAddressUnusable"));
+        let mut world = claimed_twice();
+        world.annotate("Ingress", "mobile", "gateway", keys::REGIONAL_STATIC_IP, "other");
+        let diagnosis = world.ingress("mobile", "gateway");
+        assert_eq!((diagnosis.verdict.as_str(), diagnosis.root_cause), ("Degraded", Some("StaticAddressUnusable")));
+        assert_eq!(diagnosis.findings[0].found.severity(), Severity::Error);
+    }
+
+    #[test]
+    fn an_address_of_its_own_rules_is_fine_whatever_was_said_before() {
+        let mut world = claimed_twice();
+        world.warn("Ingress", "mobile", "gateway", "Sync", "Error syncing to GCP: googleapi: Error 409: IP_IN_USE_BY_ANOTHER_RESOURCE - IP '1.2.3.4' is already being used by another resource.");
+        assert!(codes(&world.ingress("mobile", "gateway")).1.is_empty());
     }
 }

@@ -5,8 +5,8 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
-use crate::topology::Topology;
-use crate::topology::backend::Question;
+use crate::topology::questions::Question;
+use crate::topology::{Class, Topology};
 
 /// A word for a POSIX shell: quoted where it must be.
 pub fn quote(word: &str) -> String {
@@ -55,6 +55,21 @@ pub fn ask(namespace: &str, question: &Question<'_>) -> String {
 /// `--project=P` where the project is known.
 pub fn project_flag(topology: &Topology<'_>) -> String {
     if topology.project().is_empty() { String::new() } else { format!(" --project={}", quote(topology.project())) }
+}
+
+/// Reserves an address in the scope of the Ingress's class, for HTTP and HTTPS at once where `shared`; `None` where the subnetwork that
+/// an internal address needs is not known.
+pub fn reserve_address(topology: &Topology<'_>, name: &str, shared: bool) -> Option<String> {
+    let region = || format!("--region={}", quote(topology.region()));
+    let place = match topology.class() {
+        Some(Class::Internal) => {
+            let purpose = if shared { " --purpose=SHARED_LOADBALANCER_VIP" } else { "" };
+            format!("{} --subnet={}{purpose}", region(), quote(topology.subnetwork()?))
+        }
+        Some(Class::RegionalExternal) => region(),
+        _ => "--global".to_owned(),
+    };
+    Some(format!("gcloud compute addresses create {} {place}{}", quote(name), project_flag(topology)))
 }
 
 /// A JSON patch of an object: `kubectl -n NS patch KIND NAME --type json -p '…'`.

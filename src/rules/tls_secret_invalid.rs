@@ -74,3 +74,32 @@ fn check(topology: &Topology<'_>) -> Answer {
     let finding = suspects.iter().take(3).fold(finding, |finding, secret| finding.fix(replace(secret)));
     Ok(Some(if topology.https_alone_is_dead() { finding.breaking() } else { finding }))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, codes};
+
+    #[test]
+    fn a_secret_without_key_is_named() {
+        let mut world = World::recorded("tls-secret-not-found");
+        world.unprogram("identity", "login");
+        let text = "Error syncing to GCP: error running load balancer syncing routine: secret \"login-acme-example-tls\" does not specify private key as string data";
+        world.warn("Ingress", "identity", "login", "Sync", text);
+        let diagnosis = world.ingress("identity", "login");
+        assert_eq!(codes(&diagnosis), ("Broken", vec!["TlsSecretInvalid", "NoAddress"]));
+        assert!(
+            diagnosis.summary.contains("login-acme-example-tls") && diagnosis.summary.contains("private key"),
+            "{}",
+            diagnosis.summary
+        );
+    }
+
+    #[test]
+    fn a_quota_is_not_the_secret_s_fault() {
+        let mut world = World::recorded("tls-secret-invalid");
+        world.unprogram("billing", "invoices");
+        let text = "Error syncing to GCP: error running load balancer syncing routine: loadbalancer x does not exist: Cert creation failures - k8s2-cr-x Error:googleapi: Error 403: QUOTA_EXCEEDED - Quota 'SSL_CERTIFICATES' exceeded.  Limit: 10.0 globally.";
+        world.warn("Ingress", "billing", "invoices", "Sync", text);
+        assert_eq!(codes(&world.ingress("billing", "invoices")).1, ["QuotaExceeded", "NoAddress"]);
+    }
+}

@@ -56,3 +56,44 @@ fn check(topology: &Topology<'_>) -> Answer {
     let finding = finding.since(event.first);
     Ok(Some(if topology.https_alone_is_dead() { finding.breaking() } else { finding }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{World, codes};
+
+    fn world() -> World {
+        World::recorded("tls-secret-not-found")
+    }
+
+    #[test]
+    fn a_secret_that_the_ingress_no_longer_names_is_an_old_story() {
+        let mut world = world();
+        world.object("Ingress", "identity", "login")["spec"]["tls"][0]["secretName"] = json!("other");
+        assert_eq!(codes(&world.ingress("identity", "login")).1, ["NoAddress"]);
+    }
+
+    #[test]
+    fn an_entry_without_a_name() {
+        let mut world = world();
+        world.unprogram("identity", "login");
+        world.object("Ingress", "identity", "login")["spec"]["tls"] = json!([{"hosts": ["login.acme.example"]}]);
+        world.warn(
+            "Ingress",
+            "identity",
+            "login",
+            "Sync",
+            "Error syncing to GCP: error running load balancer syncing routine: secret \"\" does not exist",
+        );
+        assert_eq!(codes(&world.ingress("identity", "login")).1, ["TlsSecretNotFound", "NoAddress"]);
+    }
+
+    #[test]
+    fn the_secret_of_a_backend_config_is_another_rule_s() {
+        let mut world = world();
+        world.unprogram("identity", "login");
+        world.warn("Ingress", "identity", "login", "Translate", "Translation failed: invalid ingress spec: BackendConfig identity/login is not valid: error retrieving secret login-acme-example-tls: secrets \"login-acme-example-tls\" not found");
+        assert!(!codes(&world.ingress("identity", "login")).1.contains(&"TlsSecretNotFound"));
+    }
+}

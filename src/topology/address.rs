@@ -7,10 +7,11 @@
 use std::net::IpAddr;
 
 use crate::snapshot::compute::{Address, ForwardingRule, location, normalise, short_name};
+use crate::snapshot::kubernetes::Event;
 use crate::snapshot::{Observed, Unknown};
 
 use super::frontend::{self, Frontend, Protocol};
-use super::{Class, Topology};
+use super::{Class, Topology, events};
 
 /// A reserved address by name.
 #[derive(Debug)]
@@ -32,7 +33,32 @@ pub struct Holder {
     pub ingress: Option<String>,
 }
 
+/// What the controller complains of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Complaint {
+    /// It cannot read the address: missing, in another scope, or forbidden, for which it has one text.
+    NotFound,
+    /// Compute refuses it: in use, or of a kind that does not fit.
+    Refused,
+}
+
 impl<'a> Topology<'a> {
+    /// What the controller says of the address of this name, and still stands.
+    pub fn address_complaint(&self, name: &str) -> Option<(&'a Event, &'a str, Complaint)> {
+        let errors = self.sync_errors().unwrap_or_default();
+        errors.into_iter().rev().find_map(|(event, error)| {
+            if let Some(named) = events::between(error, "static IP name ", " doesn't translate to an existing static IP") {
+                return (named == name).then_some((event, error, Complaint::NotFound));
+            }
+            let refused = error.contains("IP_IN_USE_BY_ANOTHER_RESOURCE")
+                || error.contains("in-use and would result in a conflict")
+                || error.contains("Invalid value for field 'resource.IPAddress'")
+                // The same words are used of certificates and URL maps that somebody else holds.
+                || (error.contains("is already being used") && error.contains("IP "));
+            refused.then_some((event, error, Complaint::Refused))
+        })
+    }
+
     /// The address of this name.
     pub fn reservation(&self, name: &str) -> Reservation<'a> {
         let compute = &self.snapshot.compute;

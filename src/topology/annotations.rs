@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::snapshot::kubernetes::meta::or_default;
 use crate::snapshot::kubernetes::{Ingress, Service};
@@ -86,7 +87,17 @@ pub struct ExposedPort {
 pub fn neg(service: &Service) -> Result<Option<NegAnnotation>, String> {
     match service.metadata.annotation(keys::NEG) {
         None => Ok(None),
-        Some(text) => serde_json::from_str(text).map(Some).map_err(|error| error.to_string()),
+        Some(text) => object(text).map(Some),
+    }
+}
+
+/// Reads a JSON object as Go does: `null` changes nothing, and a list is none.
+fn object<T: Default + DeserializeOwned>(text: &str) -> Result<T, String> {
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::Null) => Ok(T::default()),
+        Ok(serde_json::Value::Array(_)) => Err("a list in place of an object".to_owned()),
+        Ok(value) => serde_json::from_value(value).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -123,13 +134,14 @@ pub fn neg_status(service: &Service) -> NegStatus {
 /// An annotation's key, and its meaning or the parser's words.
 pub type Parsed<T> = (&'static str, Result<T, String>);
 
-/// Application protocols by port name, with the key they stand under; the alpha key wins.
-pub fn app_protocols(service: &Service) -> Option<Parsed<BTreeMap<Box<str>, Box<str>>>> {
+/// Application protocols by port name.
+pub type AppProtocols = BTreeMap<Box<str>, Box<str>>;
+
+/// Application protocols of a Service, with the key they stand under; the alpha key wins.
+pub fn app_protocols(service: &Service) -> Option<Parsed<AppProtocols>> {
     [keys::APP_PROTOCOLS_ALPHA, keys::APP_PROTOCOLS].into_iter().find_map(|key| {
         let text = service.metadata.annotation(key)?;
-        // `null` is an empty map to the controller.
-        let protocols = serde_json::from_str::<Option<_>>(text).map(Option::unwrap_or_default);
-        Some((key, protocols.map_err(|error| error.to_string())))
+        Some((key, object(text)))
     })
 }
 
@@ -158,10 +170,9 @@ impl BackendConfigAnnotation {
 
 /// The BackendConfig annotation of a Service, with its key; the GA key wins.
 pub fn backend_config(service: &Service) -> Option<Parsed<BackendConfigAnnotation>> {
-    [keys::BACKEND_CONFIG, keys::BACKEND_CONFIG_BETA].into_iter().find_map(|key| {
-        let text = service.metadata.annotation(key)?;
-        Some((key, serde_json::from_str(text).map_err(|error| error.to_string())))
-    })
+    [keys::BACKEND_CONFIG, keys::BACKEND_CONFIG_BETA]
+        .into_iter()
+        .find_map(|key| Some((key, object(service.metadata.annotation(key)?))))
 }
 
 /// `ingress.kubernetes.io/backends`: the last state that the controller saw, by backend service. Empty when absent or not understood.

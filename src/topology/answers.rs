@@ -9,8 +9,9 @@ use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
 
-use super::backend::{GroupKind, NO_HEALTH_STATE, Question, State};
+use super::backend::{GroupKind, NO_HEALTH_STATE, State};
 use super::health_check::probe_scheme;
+use super::questions::Question;
 use super::{Backend, Topology, network_policy};
 
 /// A pod that serves, whose endpoint fails, and what it answered.

@@ -183,6 +183,7 @@ fn covers(entry: &FirewallPorts, port: u16) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};

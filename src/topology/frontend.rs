@@ -10,7 +10,7 @@ use crate::snapshot::kubernetes::{FrontendConfig, Ingress, Kubernetes};
 
 use super::Topology;
 use super::annotations::{self, keys};
-use super::class::Class;
+use super::class::{Class, FINALIZERS};
 
 /// What the load balancer may listen to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +60,7 @@ impl<'a> Frontend<'a> {
     pub fn of(ingress: &'a Ingress, class: Class, kubernetes: &Kubernetes) -> Self {
         let config =
             config_name(ingress).and_then(|name| kubernetes.frontend_configs.get(&ingress.metadata.namespace, name).seen());
-        // The controller refuses a redirect on an internal load balancer.
-        let redirects = class != Class::Internal && config.is_some_and(redirect_enabled);
+        let redirects = may_redirect(ingress, class) && config.is_some_and(redirect_enabled);
         // The regional annotation wins, whatever the class; the scope comes from the class.
         let static_address = [keys::REGIONAL_STATIC_IP, keys::GLOBAL_STATIC_IP]
             .into_iter()
@@ -102,6 +101,12 @@ impl<'a> Frontend<'a> {
 /// The FrontendConfig that an Ingress names.
 fn config_name(ingress: &Ingress) -> Option<&str> {
     ingress.metadata.annotation(keys::FRONTEND_CONFIG).filter(|name| !name.is_empty())
+}
+
+/// The controller refuses a redirect on an internal load balancer, and on one with names of the v1 scheme: nothing is redirected there.
+pub fn may_redirect(ingress: &Ingress, class: Class) -> bool {
+    let has = |finalizer: &str| ingress.metadata.finalizers.iter().any(|held| **held == *finalizer);
+    class != Class::Internal && (has(FINALIZERS[1]) || !has(FINALIZERS[0]))
 }
 
 /// A FrontendConfig sends HTTP clients to HTTPS.

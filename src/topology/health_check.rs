@@ -8,7 +8,7 @@
 use crate::snapshot::kubernetes::{Container, HealthCheckConfig, HttpGet, Pod, PortRef, ReadinessProbe, ServicePort};
 use crate::snapshot::probe::Scheme;
 
-use super::backend::Question;
+use super::questions::Question;
 
 /// Why a readinessProbe is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,10 +145,12 @@ pub fn passing_path<'a>(question: &Question<'a>) -> Option<&'a str> {
         let scheme = if &*get.scheme == "HTTPS" { Scheme::Https } else { Scheme::Http };
         get.host.is_empty() && number == Some(i32::from(question.port)) && scheme == question.scheme
     };
-    let gets = pod.spec.containers.iter().filter_map(|container| {
-        container.readiness_probe.as_ref()?.http_get.as_ref().filter(|get| asks_here(get, container))
-    });
-    gets.map(|get| if get.path.is_empty() { "/" } else { &*get.path }).find(|path| *path != question.path && path.starts_with('/'))
+    let gets =
+        pod.spec.containers.iter().filter_map(|container| {
+            container.readiness_probe.as_ref()?.http_get.as_ref().filter(|get| asks_here(get, container))
+        });
+    gets.map(|get| if get.path.is_empty() { "/" } else { &*get.path })
+        .find(|path| *path != question.path && path.starts_with('/'))
 }
 
 /// The fields of a health check that the controller derives.

@@ -107,6 +107,17 @@ impl<'a> Vpc<'a> {
     }
 }
 
+/// Each item once, in the order given.
+pub fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for item in items {
+        if !distinct.contains(&item) {
+            distinct.push(item);
+        }
+    }
+    distinct
+}
+
 fn project_of(network: &str) -> &str {
     network.split('/').nth(1).unwrap_or_default()
 }

@@ -2,10 +2,10 @@
 //!
 //! Enters: a [`Topology`]. Leaves: [`Wants`]. Never: reads, or decides when to read.
 
-use crate::snapshot::Observed;
-use crate::snapshot::compute::normalise;
+use crate::snapshot::{Observed, Unknown};
+use crate::snapshot::compute::{COLLECTIONS, normalise};
 
-use super::backend::Question;
+use super::questions::Question;
 use super::{Backend, Group, State, Topology, annotations};
 
 /// A group whose endpoints' health matters.
@@ -17,6 +17,8 @@ pub struct WantedGroup {
     pub group: String,
     /// An endpoint of it fails, or GKE's controller last said that the backend does.
     pub unhealthy: bool,
+    /// The backend service itself is to be asked as well: the endpoints fail, or their list says nothing of their health.
+    pub confirm: bool,
     /// It was read, or its reading was refused.
     pub known: bool,
 }
@@ -30,7 +32,7 @@ pub struct Wants<'a> {
     pub questions: Vec<Question<'a>>,
     /// Some of those questions have no answer yet.
     pub unasked: bool,
-    /// The backend services have not been read, nor refused.
+    /// Something that is listed whole was not read yet, nor refused.
     pub lists_pending: bool,
 }
 
@@ -62,25 +64,30 @@ impl<'a> Topology<'a> {
 
     fn wanted(&self, backend: &Backend<'_>, group: &Group<'_>, called_unhealthy: bool) -> WantedGroup {
         let user = self.fleet.users_of_group.get(&*group.path).and_then(|users| users.first());
-        let failing = group.members.as_ref().is_ok_and(|members| members.iter().any(|member| member.state == State::Unhealthy));
-        WantedGroup {
-            backend_service: backend
-                .backend_service_path
-                .clone()
-                .or_else(|| user.map(|user| normalise(user, self.project()).into_owned()))
-                .unwrap_or_default(),
-            group: group.path.clone(),
-            unhealthy: failing || called_unhealthy,
-            known: match &group.members {
-                Ok(_) => true,
-                Err(why) => &*why.reason != "NotRead",
-            },
-        }
+        let backend_service = backend
+            .backend_service_path
+            .clone()
+            .or_else(|| user.map(|user| normalise(user, self.project()).into_owned()))
+            .unwrap_or_default();
+        let members = group.members.as_deref().unwrap_or_default();
+        let failing = members.iter().any(|member| member.state == State::Unhealthy);
+        let stateless = !members.is_empty() && members.iter().all(|member| member.state == State::Unknown);
+        let confirm = (failing || stateless) && !backend_service.is_empty() && group.path.contains("/networkEndpointGroups/");
+        let unconfirmed = || self.snapshot.compute.health_of(&backend_service, &group.path).is_err_and(|why| not_read(&why));
+        let known = match &group.members {
+            Ok(_) => !(confirm && unconfirmed()),
+            Err(why) => !not_read(why),
+        };
+        WantedGroup { group: group.path.clone(), unhealthy: failing || called_unhealthy, confirm, known, backend_service }
     }
 
     fn lists_pending(&self) -> bool {
-        let compute = self.snapshot.compute.unread_kind("backendServices").is_some_and(|why| &*why.reason == "NotRead");
-        let container = matches!(&self.snapshot.cluster, Observed::Unknown(why) if &*why.reason == "NotRead");
-        compute || container
+        let unread = |kind: &&str| self.snapshot.compute.unread_kind(kind).is_some_and(|why| not_read(&why));
+        COLLECTIONS.iter().any(unread) || matches!(&self.snapshot.cluster, Observed::Unknown(why) if not_read(why))
     }
+}
+
+/// Nobody has asked for it yet.
+fn not_read(why: &Unknown) -> bool {
+    &*why.reason == "NotRead"
 }

@@ -135,14 +135,16 @@ impl Source {
         let root = sources::root().join("src");
         let read = |file: PathBuf| {
             let text = std::fs::read_to_string(&file).unwrap();
+            let text = without_tests(&text);
             let inside = file.strip_prefix(&root).unwrap().with_extension("");
             let mut module: Vec<String> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
             if module.last().is_some_and(|last| last == "mod") {
                 module.pop();
             }
-            Self { paths: paths(&tokens(&text)), module, file }
+            Self { paths: paths(&tokens(text)), module, file }
         };
-        let files: Vec<Self> = sources::rust_files(&root).into_iter().map(read).collect();
+        let files = sources::rust_files(&root).into_iter();
+        let files: Vec<Self> = files.filter(|file| !sources::is_for_tests(file)).map(read).collect();
         assert!(files.len() > 40, "the sources are where they are expected");
         files
     }
@@ -167,6 +169,20 @@ impl Source {
             _ => None,
         }
     }
+}
+
+/// A module of tests stands at the end of its file, and may use what it tests with.
+fn without_tests(text: &str) -> &str {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("#[cfg(test)]\n") {
+        let rest = &text[from + at..];
+        let item = rest.lines().find(|line| !line.starts_with("#[")).unwrap_or_default();
+        if item.starts_with("mod ") && item.ends_with('{') {
+            return &text[..from + at];
+        }
+        from += at + 1;
+    }
+    text
 }
 
 #[derive(Debug, PartialEq)]
@@ -265,6 +281,9 @@ fn path(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Vec<Vec<
     }
     if path.len() > prefix.len() {
         found.push(path);
+    }
+    if tokens.get(at) == Some(&Token::Name("as".into())) {
+        at += 2;
     }
     at
 }

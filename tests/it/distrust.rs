@@ -187,7 +187,9 @@ fn what_was_not_seen_is_never_blamed() {
     let mut wrong = BTreeSet::new();
     let mut tried = 0;
     let sources = sources();
-    for folder in world::folders() {
+    // Every source alone in every world; every pair in one world of eight, or in all when asked for.
+    let all = std::env::var_os("DISTRUST_ALL").is_some();
+    for (number, folder) in world::folders().into_iter().enumerate() {
         let name = world::name(&folder);
         let snapshot = world::snapshot(&folder);
         let full = world::diagnoses(&snapshot);
@@ -195,7 +197,10 @@ fn what_was_not_seen_is_never_blamed() {
             let mut once = snapshot.clone();
             blind(&mut once, first);
             compare(&name, first, &full, &world::diagnoses(&once), &mut wrong);
-            for second in &sources[at + 1..] {
+            for (distance, second) in sources[at + 1..].iter().enumerate() {
+                if !all && (at + distance + number) % 8 != 0 {
+                    continue;
+                }
                 let mut twice = once.clone();
                 blind(&mut twice, second);
                 compare(&name, &format!("{first} and {second}"), &full, &world::diagnoses(&twice), &mut wrong);
@@ -315,7 +320,7 @@ fn hostile_values_harm_nobody_else() {
             }
             let mut places = Vec::new();
             leaves(object, "", &mut places);
-            places.retain(|place| !matches!(&**place, "/kind" | "/apiVersion" | "/metadata/namespace"));
+            places.retain(|place| !matches!(&**place, "/kind" | "/apiVersion" | "/metadata/namespace" | "/metadata/name"));
             // Each object once or twice with each value: all pairs would take hours.
             for value in &hostile {
                 let place = &places[dice.roll(places.len())];

@@ -4,10 +4,12 @@
 mod architecture;
 mod collect;
 mod distrust;
+mod group_rules;
 mod health;
 mod house;
 mod live;
 mod manifests;
+mod path_rules;
 mod scenarios;
 mod sources;
 mod variant;

@@ -74,6 +74,8 @@ fn the_configuration_is_understood() {
 /// A server that has the manifests, and a client that is the program's ServiceAccount.
 async fn installed() -> Result<(ApiServer, Client)> {
     let server = ApiServer::start(&Assets::locate()?).await?;
+    // First, because it makes a namespace and an account without labels.
+    let token = server.service_account_token(OWN, OWN).await?;
     server.install_gke_crds().await?;
     server.apply_yaml(&std::fs::read_to_string(sources::root().join("crds/ingressdiagnoses.yaml"))?).await?;
     let mut manifests = manifests();
@@ -83,7 +85,7 @@ async fn installed() -> Result<(ApiServer, Client)> {
     }
     let folder = tempfile::tempdir()?;
     let kubeconfig = folder.path().join("kubeconfig");
-    server.write_kubeconfig(&kubeconfig, &server.service_account_token(OWN, OWN).await?)?;
+    server.write_kubeconfig(&kubeconfig, &token)?;
     let config = kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
     Ok((server, Client::try_from(collect::prepare(config))?))
 }
@@ -164,9 +166,15 @@ async fn pods_are_restricted(server: &ApiServer) -> Result<()> {
     server.request("POST", &path, Some(&pod(&spec))).await?;
     assert_eq!(spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
     spec["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
-    let refused = server.request("POST", &path, Some(&pod(&spec))).await.unwrap_err().to_string();
-    assert!(refused.contains("restricted"), "the level is enforced: {refused}");
-    Ok(())
+    // The API server learns of the namespace's labels a moment after they were written.
+    for _ in 0..100 {
+        if let Err(refused) = server.request("POST", &path, Some(&pod(&spec))).await {
+            assert!(refused.to_string().contains("restricted"), "the level is enforced: {refused}");
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    anyhow::bail!("the API server lets a pod in that is not restricted")
 }
 
 /// `kubectl apply -k manifests` sends what was tried above, the definition and the configuration.

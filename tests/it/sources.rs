@@ -29,6 +29,11 @@ pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
+/// `tests.rs` and `testing.rs` are compiled for tests alone.
+pub fn is_for_tests(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing")
+}
+
 /// Compares a generated text with its file; `UPDATE_EXPECT=1` writes it.
 pub fn expect(file: &str, generated: &str) {
     let path = root().join(file);

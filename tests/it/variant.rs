@@ -33,7 +33,8 @@ impl Variant {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
         let documents = |file: &str| {
             let path = folder.join(file);
-            std::fs::read_to_string(&path).map_or_else(|_| Vec::new(), |text| folder::yaml_documents::<Value>(&path, &text).unwrap())
+            std::fs::read_to_string(&path)
+                .map_or_else(|_| Vec::new(), |text| folder::yaml_documents::<Value>(&path, &text).unwrap())
         };
         Self {
             meta: documents("meta.yaml").pop().unwrap(),
@@ -63,7 +64,11 @@ impl Variant {
     pub fn resources(&mut self, collection: &str, word: &str) -> Vec<&mut Value> {
         let collection = format!("/{collection}/");
         let resources = self.compute["resources"].as_object_mut().unwrap();
-        resources.iter_mut().filter(|(path, _)| path.contains(&collection) && path.contains(word)).map(|(_, value)| value).collect()
+        resources
+            .iter_mut()
+            .filter(|(path, _)| path.contains(&collection) && path.contains(word))
+            .map(|(_, value)| value)
+            .collect()
     }
 
     /// The only such resource.
@@ -77,7 +82,8 @@ impl Variant {
     pub fn health(&mut self, word: &str, state: impl Fn(&str, &str) -> &'static str) {
         for (group, endpoints) in self.compute["endpoints"].as_object_mut().unwrap() {
             for endpoint in endpoints.as_array_mut().unwrap().iter_mut().filter(|_| group.contains(word)) {
-                let (address, node) = (endpoint["networkEndpoint"]["ipAddress"].clone(), endpoint["networkEndpoint"]["instance"].clone());
+                let (address, node) =
+                    (endpoint["networkEndpoint"]["ipAddress"].clone(), endpoint["networkEndpoint"]["instance"].clone());
                 for health in endpoint["healths"].as_array_mut().unwrap() {
                     health["healthState"] = state(address.as_str().unwrap(), node.as_str().unwrap()).into();
                 }
@@ -87,7 +93,8 @@ impl Variant {
             let entries = groups.as_object_mut().unwrap().values_mut().flat_map(|entries| entries.as_array_mut().unwrap());
             for entry in entries.filter(|_| backend_service.contains(word)) {
                 let (address, node) = (entry["ipAddress"].clone(), entry["instance"].clone());
-                entry["healthState"] = state(address.as_str().unwrap(), node.as_str().unwrap().rsplit('/').next().unwrap()).into();
+                entry["healthState"] =
+                    state(address.as_str().unwrap(), node.as_str().unwrap().rsplit('/').next().unwrap()).into();
             }
         }
     }
@@ -97,7 +104,8 @@ impl Variant {
         let pods: Vec<_> = self.all("Pod", namespace).into_iter().map(|pod| pod.clone()).collect();
         for pod in pods.iter().filter(|pod| pod["status"]["phase"] == "Running") {
             let name = format!("{namespace}/{}", pod["metadata"]["name"].as_str().unwrap());
-            let mut probe = json!({"pod": name, "ip": pod["status"]["podIP"], "port": port, "scheme": "HTTP", "path": path, "host": ""});
+            let mut probe =
+                json!({"pod": name, "ip": pod["status"]["podIP"], "port": port, "scheme": "HTTP", "path": path, "host": ""});
             probe.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
             self.probes.push(probe);
         }

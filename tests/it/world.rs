@@ -53,6 +53,11 @@ pub fn expected(folder: &Path) -> Expected {
     folder::yaml_documents(&path, &text).unwrap().pop().unwrap()
 }
 
+/// The snapshot of the scenario of this name.
+pub fn named(name: &str) -> Snapshot {
+    snapshot(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name))
+}
+
 pub fn snapshot(folder: &Path) -> Snapshot {
     let (snapshot, malformed) = folder::load(folder).unwrap();
     assert!(malformed.is_empty(), "{malformed:?}");
@@ -210,4 +215,9 @@ impl Raw {
         }
         lists
     }
+}
+
+/// Text without the marks of colours.
+pub fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
 }

@@ -101,6 +101,7 @@ impl Reader {
             }
             self.forget_all();
             self.read_while_active().await;
+            self.forget_all();
         }
     }
 
@@ -142,7 +143,12 @@ impl Reader {
             return Next::Wait(now + NOT_READY);
         }
         self.set_lists(&project);
-        let Next::Run(job) = self.schedule.next(now) else { return self.schedule.next(now) };
+        let job = match self.schedule.next(now) {
+            Next::Run(job) => job,
+            // What the cluster's network is, and so what there is to list, may be learnt at any time.
+            Next::Wait(until) => return Next::Wait(until.min(now + NOT_READY)),
+            Next::Idle => return Next::Wait(now + NOT_READY),
+        };
         let Some(client) = self.client().await else { return Next::Wait(self.paused_until.unwrap_or(now + NOT_READY)) };
         self.schedule.begin(&job);
         let read = Read::new(client, &self.budget, &self.handle);
@@ -342,7 +348,7 @@ impl Reader {
         self.paused_until = self.paused_until.max(Some(now + wait));
     }
 
-    /// This process has become active: what it read when it last was says nothing now.
+    /// This process stops to be active, or starts: what it read when it last was says nothing.
     fn forget_all(&mut self) {
         self.schedule.restart(Instant::now());
         self.paused_until = None;

@@ -298,7 +298,7 @@ impl<T: Stored + PartialEq> Watch<T> {
 }
 
 /// An error and what it comes from, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -164,6 +164,7 @@ impl Asker {
         while self.active.wait_for(|active| *active).await.is_ok() {
             self.forget_all();
             self.ask_while_active(&tls).await;
+            self.forget_all();
         }
     }
 
@@ -222,9 +223,15 @@ impl Asker {
             Ok(_) | Err(_) => "NotSent".into(),
         };
         self.prober.count(&label);
-        if self.fresh.remove(&question) {
+        let fresh = self.fresh.remove(&question);
+        self.keep(question, answer);
+        // Not before the answer is there: whoever reads that all were asked may rely on it.
+        if fresh {
             self.settle();
         }
+    }
+
+    fn keep(&mut self, question: Question, answer: Result<ProbeAnswer, NotAsked>) {
         let Some(due) = self.due.get_mut(&question) else { return };
         *due = Some(Instant::now() + INTERVAL);
         let namespace = question.pod.split('/').next().unwrap_or_default();
@@ -290,10 +297,12 @@ impl Asker {
         });
     }
 
-    /// This process has become active: answers of an earlier time say nothing now.
+    /// This process stops to be active, or starts: what it was answered when it last was says nothing.
     fn forget_all(&mut self) {
         let now = Instant::now();
         self.due.values_mut().for_each(|due| *due = Some(now));
+        self.fresh = self.due.keys().cloned().collect();
+        self.settle();
         self.world.edit(|snapshot| {
             let before = std::mem::take(&mut snapshot.probes);
             snapshot.probes.asked = true;

@@ -1,3 +1,5 @@
+//! Tests of `prober`.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;

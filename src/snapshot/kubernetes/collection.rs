@@ -85,6 +85,16 @@ impl<T: Kind + Index> Collection<T> {
         self.namespaces.values().flat_map(|held| held.objects.values().map(AsRef::as_ref))
     }
 
+    /// The namespaces in which an object of this name is, one that could not be decoded included.
+    pub fn namespaces_with(&self, name: &str) -> Vec<&str> {
+        let held = self.namespaces.iter().filter(|(_, held)| held.objects.contains_key(name)).map(|(namespace, _)| &**namespace);
+        let malformed = self.malformed.keys().filter(|(_, other)| &**other == name).map(|(namespace, _)| &**namespace);
+        let mut namespaces: Vec<_> = held.chain(malformed).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        namespaces
+    }
+
     /// The objects of a namespace that carry a term, by name.
     pub fn find(&self, namespace: &str, term: &str) -> Result<Vec<&T>, Unknown> {
         self.readable(namespace)?;

@@ -53,6 +53,20 @@ impl Cluster {
     pub async fn diagnosis(&self, key: &str) -> Value {
         self.diagnoses().await.remove(key).unwrap_or_default()
     }
+
+    /// How often the status of each diagnosis was written so far.
+    pub fn writes(&self) -> BTreeMap<String, usize> {
+        let mut writes = BTreeMap::new();
+        for request in self.server.audit().unwrap() {
+            let of = &request["objectRef"];
+            let wrote = request["verb"] == "patch" && request["responseStatus"]["code"] == 200 && of["subresource"] == "status";
+            if wrote && of["resource"] == "ingressdiagnoses" {
+                let part = |name: &str| of[name].as_str().unwrap_or_default();
+                *writes.entry(format!("{}/{}", part("namespace"), part("name"))).or_default() += 1;
+            }
+        }
+        writes
+    }
 }
 
 /// The items of a list by namespace and name.

@@ -21,13 +21,8 @@ pub fn expected(world: &World, settings: &Value) -> BTreeMap<String, Value> {
     write(&as_played(world), folder.path());
     let config = folder.path().join("settings.yaml");
     std::fs::write(&config, settings.to_string()).unwrap();
-    let output = Command::new(PROGRAM)
-        .arg("diagnose")
-        .arg(folder.path())
-        .args(["-o", "json", "--config"])
-        .arg(&config)
-        .output()
-        .unwrap();
+    let output =
+        Command::new(PROGRAM).arg("diagnose").arg(folder.path()).args(["-o", "json", "--config"]).arg(&config).output().unwrap();
     let list = serde_json::from_slice(&output.stdout);
     by_key(list.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr))))
 }
@@ -61,13 +56,8 @@ fn as_played(world: &World) -> World {
     }
     // Who is refused a kind learns nothing of its scopes.
     if let Some(compute) = &mut world.compute {
-        let kinds: Vec<&str> = world
-            .meta
-            .unreadable
-            .iter()
-            .filter(|entry| entry.source == "compute")
-            .map(|entry| entry.resource.as_str())
-            .collect();
+        let kinds: Vec<&str> =
+            world.meta.unreadable.iter().filter(|entry| entry.source == "compute").map(|entry| entry.resource.as_str()).collect();
         compute.errors.retain(|path, _| !kinds.iter().any(|kind| path.ends_with(&format!("/{kind}"))));
     }
     world
@@ -81,9 +71,9 @@ fn unreadable(source: &str, resource: &str, reason: &str, message: String) -> Un
 fn write(world: &World, folder: &Path) {
     let save = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
     let meta = &world.meta;
-    let unreadable = meta.unreadable.iter().map(|entry| {
-        json!({"source": entry.source, "resource": entry.resource, "reason": entry.reason, "message": entry.message})
-    });
+    let unreadable = meta.unreadable.iter().map(
+        |entry| json!({"source": entry.source, "resource": entry.resource, "reason": entry.reason, "message": entry.message}),
+    );
     save(
         "meta.yaml",
         json!({
@@ -96,9 +86,10 @@ fn write(world: &World, folder: &Path) {
     );
     save("kubernetes.yaml", json!({"apiVersion": "v1", "kind": "List", "items": world.objects}).to_string());
     let compute = world.compute.clone().unwrap_or_default();
-    let errors = compute.errors.iter().map(|(path, error)| {
-        (path.clone(), json!({"code": error.code, "reason": error.reason, "message": error.message}))
-    });
+    let errors = compute
+        .errors
+        .iter()
+        .map(|(path, error)| (path.clone(), json!({"code": error.code, "reason": error.reason, "message": error.message})));
     save(
         "compute.json",
         json!({

@@ -103,7 +103,8 @@ async fn switched_off(assets: &Assets) -> Result<Stage> {
     let stage = Stage::open("The add-on is off", assets, recorded("addon-disabled")?).await?;
     stage
         .until("the add-on's switch is read", PATIENCE, async || {
-            Ok(stage.root_cause("shop", "checkout").await? == "HttpLoadBalancingDisabled")
+            let both = [stage.root_cause("shop", "checkout").await?, stage.root_cause("grafana", "grafana").await?];
+            Ok(both.iter().all(|cause| cause == "HttpLoadBalancingDisabled"))
         })
         .await?;
     println!("\n$ kubectl get ingressdiagnosis -A\n{}", stage.table().await?);

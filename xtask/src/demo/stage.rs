@@ -48,6 +48,8 @@ impl Stage {
     pub async fn open(title: &'static str, assets: &Assets, world: World) -> Result<Self> {
         let start = Instant::now();
         let server = Arc::new(ApiServer::start(assets).await?);
+        // First, because it makes a namespace and an account without labels.
+        let token = server.service_account_token(OWN, OWN).await?;
         server.install_gke_crds().await?;
         for file in GRANTS {
             let path = cargo::root().join(file);
@@ -64,7 +66,6 @@ impl Stage {
             start.elapsed().as_secs_f64()
         );
         let start = Instant::now();
-        let token = server.service_account_token(OWN, OWN).await?;
         let mut product = Product::start(&server, &token, &settings(&world, &google, &pods)).await?;
         product.wait_until_ready().await?;
         println!(

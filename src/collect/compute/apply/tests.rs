@@ -1,3 +1,5 @@
+//! Tests of `apply`.
+
 use super::{Whole, endpoints, endpoints_failed, health, health_failed, host_list_failed, list, list_failed};
 use crate::collect::compute::client::Hole;
 use crate::collect::compute::failure::{Class, Failure};

@@ -1,3 +1,5 @@
+//! Tests of `reader`.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

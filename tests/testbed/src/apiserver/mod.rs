@@ -7,6 +7,7 @@
 //! There is no controller manager: nothing collects garbage, finishes the deletion of a namespace
 //! or makes ServiceAccounts.
 
+mod audit;
 mod credentials;
 mod etcd;
 mod keys;
@@ -30,6 +31,7 @@ use rest::Rest;
 /// The range of the ClusterIPs; the Services of a world outside of it are given a range of their
 /// own.
 const SERVICE_RANGE: &str = "10.8.0.0/20";
+const AUDIT_LOG: &str = "audit.log";
 const START_LIMIT: Duration = Duration::from_secs(120);
 const GKE_CRDS: [&str; 4] = [
     include_str!("../../crds/backendconfigs.yaml"),
@@ -51,6 +53,7 @@ pub struct ApiServer {
     credentials: Credentials,
     url: String,
     admin_kubeconfig: PathBuf,
+    audit_log: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -76,7 +79,8 @@ impl ApiServer {
 
         let admin_kubeconfig = folder.path().join("admin.kubeconfig");
         credentials.write_kubeconfig(&admin_kubeconfig, &url, credentials.admin_token())?;
-        Ok(Self { server, _store: store, _ports: ports, rest, etcd, credentials, url, admin_kubeconfig, _folder: folder })
+        let audit_log = folder.path().join(AUDIT_LOG);
+        Ok(Self { server, _store: store, _ports: ports, rest, etcd, credentials, url, admin_kubeconfig, audit_log, _folder: folder })
     }
 
     /// The address, `https://127.0.0.1:PORT`.
@@ -174,6 +178,13 @@ fn start_server(assets: &Assets, root: &Path, credentials: &Credentials, port: &
         .map(OsString::from),
     );
     arguments.extend(credentials.server_arguments());
+    let policy = root.join("audit-policy.json");
+    std::fs::write(&policy, audit::POLICY).with_context(|| format!("cannot write {}", policy.display()))?;
+    for (flag, file) in [("--audit-policy-file=", policy), ("--audit-log-path=", root.join(AUDIT_LOG))] {
+        let mut argument = OsString::from(flag);
+        argument.push(file);
+        arguments.push(argument);
+    }
     let mut certificates = OsString::from("--cert-dir=");
     certificates.push(root.join("unused"));
     arguments.push(certificates);

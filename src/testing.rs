@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::diagnose::{Diagnosis, diagnose};
+use crate::diagnose::{Diagnosis, Found, diagnose};
 use crate::snapshot::{Snapshot, folder};
 use crate::topology::{Fleet, Grace, TargetKind, TargetRef, Topology};
 
 /// A recorded folder, as JSON that a test may change.
+#[derive(Clone)]
 pub struct World {
     folder: PathBuf,
     /// `kubernetes.yaml`.
@@ -58,7 +59,11 @@ impl World {
 
     /// Sets an annotation; null takes it away.
     pub fn annotate(&mut self, kind: &str, namespace: &str, name: &str, key: &str, value: impl Into<Value>) {
-        self.object(kind, namespace, name)["metadata"]["annotations"][key] = value.into();
+        let annotations = &mut self.object(kind, namespace, name)["metadata"]["annotations"];
+        match (value.into(), annotations.as_object_mut()) {
+            (Value::Null, Some(annotations)) => drop(annotations.remove(key)),
+            (value, _) => annotations[key] = value,
+        }
     }
 
     /// Takes the annotations, the address and the events away that the controller wrote on an Ingress.
@@ -103,6 +108,15 @@ impl World {
         self.compute["resources"].as_object_mut().unwrap().retain(|path, _| !path.contains(part));
     }
 
+    /// A kind was refused: `kubernetes`, `compute` or `container`, and the word for it.
+    pub fn refuse(&mut self, source: &str, resource: &str) {
+        let entry = json!({"source": source, "resource": resource, "reason": "Forbidden", "message": "no"});
+        match self.meta["unreadable"].as_array_mut() {
+            Some(unreadable) => unreadable.push(entry),
+            None => self.meta["unreadable"] = json!([entry]),
+        }
+    }
+
     /// Nothing was read from Compute and the Container API.
     pub fn without_google(&mut self) {
         self.compute = Value::Null;
@@ -144,6 +158,89 @@ impl World {
         let (fleet, grace) = (Fleet::of(&snapshot), Grace::default());
         let topology = Topology::of(&snapshot, &fleet, &grace, &target).unwrap_or_else(|| panic!("{target:?} is not diagnosed"));
         diagnose(&topology, &target, &[])
+    }
+}
+
+/// The folder of this name, to be changed step by step; `place` is always `namespace/name`.
+pub fn world(name: &str) -> World {
+    World::recorded(name)
+}
+
+fn split(place: &str) -> (&str, &str) {
+    place.split_once('/').unwrap()
+}
+
+impl World {
+    /// Changes the object of this kind.
+    pub fn edit(mut self, kind: &str, place: &str, change: impl FnOnce(&mut Value)) -> Self {
+        let (namespace, name) = split(place);
+        change(self.object(kind, namespace, name));
+        self
+    }
+
+    /// Sets one annotation of an object.
+    pub fn annotated(mut self, kind: &str, place: &str, key: &str, value: &str) -> Self {
+        let (namespace, name) = split(place);
+        self.annotate(kind, namespace, name, key, value);
+        self
+    }
+
+    /// Adds an object.
+    pub fn add(mut self, object: Value) -> Self {
+        self.objects.push(object);
+        self
+    }
+
+    /// Adds a warning about an Ingress, seen up to now.
+    pub fn warned(mut self, place: &str, reason: &str, message: &str) -> Self {
+        let (namespace, name) = split(place);
+        self.warn("Ingress", namespace, name, reason, message);
+        self
+    }
+
+    /// Takes out the objects for which `drop` says yes.
+    pub fn without(mut self, drop: impl Fn(&Value) -> bool) -> Self {
+        self.objects.retain(|object| !drop(object));
+        self
+    }
+
+    /// A kind of Kubernetes cannot be read, so none of its objects is there.
+    pub fn unread(mut self, resource: &str) -> Self {
+        self.refuse("kubernetes", resource);
+        let plural = resource.split('.').next().unwrap().to_owned();
+        self.without(|object| {
+            let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+            [format!("{kind}s"), format!("{kind}es"), kind.trim_end_matches('y').to_owned() + "ies"].contains(&plural)
+        })
+    }
+
+    /// The diagnosis of an Ingress; `None` when it gets none.
+    pub fn diagnosed(&self, place: &str) -> Option<Diagnosis> {
+        let (namespace, name) = split(place);
+        let target = TargetRef { kind: TargetKind::Ingress, namespace: namespace.into(), name: name.into() };
+        let snapshot = self.snapshot();
+        let (fleet, grace) = (Fleet::of(&snapshot), Grace::default());
+        Some(diagnose(&Topology::of(&snapshot, &fleet, &grace, &target)?, &target, &[]))
+    }
+
+    /// The codes of everything that was found at an Ingress, each once, sorted.
+    pub fn codes(&self, place: &str) -> Vec<&'static str> {
+        let diagnosis = self.diagnosed(place).unwrap();
+        let mut codes: Vec<_> = diagnosis.findings.iter().flat_map(|root| root.all()).map(|found| found.rule.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
+
+    /// What was found at an Ingress under a code.
+    pub fn found(&self, place: &str, code: &str) -> Vec<Found> {
+        let diagnosis = self.diagnosed(place).unwrap();
+        diagnosis.findings.iter().flat_map(|root| root.all()).filter(|found| found.rule.code == code).cloned().collect()
+    }
+
+    /// The codes that could not be answered at an Ingress.
+    pub fn inconclusive(&self, place: &str) -> Vec<&'static str> {
+        self.diagnosed(place).unwrap().inconclusive.iter().map(|one| one.code).collect()
     }
 }
 

@@ -4,10 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::text::{annotate, patch, quote, some_of};
+use crate::rules::text::{annotate, patch, quote, some_of};
 use crate::topology::annotations::{self, keys};
-use crate::topology::backend::Question;
 use crate::topology::health_check::passing_path;
+use crate::topology::questions::Question;
 use crate::topology::{Backend, Topology};
 
 /// The steps that set `fields` of `spec.healthCheck`, said and then done: a patch of the BackendConfig that the Service names, else a

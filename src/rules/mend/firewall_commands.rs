@@ -6,19 +6,34 @@
 //! nor whether it is switched off, so what is changed there stays.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
-use super::health_check_firewall_blocked::Shut;
-use super::text::quote;
+use ipnet::Ipv4Net;
+
+use crate::rules::text::quote;
 use crate::snapshot::compute::Firewall;
 use crate::topology::firewall::{Closed, port_range, priority, would_admit};
-use crate::topology::vpc::{HEALTH_CHECK_RANGES, NODE_PORTS, Vpc};
+use crate::topology::vpc::{HEALTH_CHECK_RANGES, NODE_PORTS, Vpc, distinct};
 use crate::topology::{Backend, GroupKind, Topology};
+
+/// A source that does not get through to a port, and why.
+#[derive(Clone, Copy)]
+pub struct Shut<'a> {
+    /// The address block.
+    pub source: Ipv4Net,
+    /// The endpoint's address.
+    pub destination: Ipv4Addr,
+    /// The TCP port.
+    pub port: u16,
+    /// Why.
+    pub why: Closed<'a>,
+}
 
 /// The description that the controller gives its rule.
 const DESCRIPTION: &str = "GCE L7 firewall rule";
 
 /// Evidence about the rules: where, and what stands there.
-pub(super) fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>) -> Vec<(String, String)> {
+pub fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>) -> Vec<(String, String)> {
     let mut evidence = Vec::new();
     if let Closed::Denied(by) = first.why {
         evidence.push((place(vpc, &by.name), words(by)));
@@ -43,7 +58,7 @@ pub(super) fn described(topology: &Topology<'_>, vpc: &Vpc<'_>, first: &Shut<'_>
 }
 
 /// The command that mends it, and what else to know.
-pub(super) fn mend(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>]) -> Vec<String> {
+pub fn mend(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>]) -> Vec<String> {
     let Some(first) = shut.first() else { return Vec::new() };
     let project = quote(vpc.project());
     let update =
@@ -87,7 +102,7 @@ fn switched_off<'a>(vpc: &Vpc<'a>, first: &Shut<'_>) -> Option<&'a Firewall> {
 fn create(topology: &Topology<'_>, backend: &Backend<'_>, vpc: &Vpc<'_>, shut: &[Shut<'_>], priority: Option<i64>) -> String {
     let absent = topology.fleet.ids.firewall_rule().filter(|name| vpc.rule(name).is_none());
     let name = absent.unwrap_or_else(|| "allow-google-health-checks".to_owned());
-    let sources: BTreeSet<_> = HEALTH_CHECK_RANGES.into_iter().chain(shut.iter().map(|one| one.source)).collect();
+    let sources = distinct(HEALTH_CHECK_RANGES.into_iter().chain(shut.iter().map(|one| one.source)));
     let mut command = format!(
         "gcloud compute firewall-rules create {} --project={} --network={} --description={} --direction=INGRESS --allow={} --source-ranges={}",
         quote(&name),
@@ -130,8 +145,8 @@ fn ports(topology: &Topology<'_>, backend: &Backend<'_>, shut: &[Shut<'_>]) -> S
 
 /// What an existing rule lacks, added to what it has.
 fn widened(vpc: &Vpc<'_>, rule: &Firewall, shut: &[Shut<'_>]) -> String {
-    let mut sources: BTreeSet<String> = rule.source_ranges.iter().map(|range| range.to_string()).collect();
-    sources.extend(shut.iter().map(|one| one.source.to_string()));
+    let has_sources = rule.source_ranges.iter().map(|range| range.to_string());
+    let sources = distinct(has_sources.chain(shut.iter().map(|one| one.source.to_string())));
     let mut allowed: Vec<String> = Vec::new();
     for entry in &rule.allowed {
         let protocol = &entry.protocol;

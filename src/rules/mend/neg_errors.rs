@@ -3,11 +3,11 @@
 //! Enters: the text of a condition or an event. Leaves: one sentence. Never: a sentence for a text that it does not know.
 //! Source: ingress-gce `pkg/neg/types/sync_errors.go`, and the Compute API's errors that the controller wraps.
 
-use super::text::quote;
+use crate::rules::text::quote;
 use crate::topology::Backend;
 
 /// A fragment of a text, and what mends it.
-const ADVICE: [(&str, &str); 17] = [
+const ADVICE: [(&str, &str); 18] = [
     (
         "missing nodeName",
         "give every endpoint of the Service's EndpointSlices its nodeName: one without it blocks the whole group",
@@ -36,16 +36,20 @@ const ADVICE: [(&str, &str); 17] = [
     ("' permission for '", "give GKE's service agent its role roles/container.serviceAgent back"),
     ("conflicting description", "the group of that name belongs to somebody else: give this Service's group another name"),
     ("rateLimitExceeded", "the project's request rate at the Compute API is used up: the controller tries again by itself"),
+    (
+        "backendError",
+        "Compute fails by itself: the controller tries again; when it lasts, look at the status page of Google Cloud and ask support",
+    ),
     ("being used by", "take the group out of the backend service that still uses it"),
 ];
 
 /// What mends an error, when its text is known.
-pub(super) fn advice(text: &str) -> Option<&'static str> {
+pub fn advice(text: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(fragment, _)| text.contains(fragment)).map(|(_, advice)| *advice)
 }
 
 /// The commands that show how the NEG controller stands with a Service port.
-pub(super) fn look(backend: &Backend<'_>) -> String {
+pub fn look(backend: &Backend<'_>) -> String {
     let namespace = quote(backend.namespace);
     match &backend.neg_name {
         Some(neg) => format!("kubectl -n {namespace} describe servicenetworkendpointgroup {}", quote(neg)),
@@ -54,13 +58,13 @@ pub(super) fn look(backend: &Backend<'_>) -> String {
 }
 
 /// Makes the NEG controller look at the Service again: any change of it does.
-pub(super) fn touch(backend: &Backend<'_>) -> String {
+pub fn touch(backend: &Backend<'_>) -> String {
     let (namespace, service) = (quote(backend.namespace), quote(backend.service_name));
     format!("kubectl -n {namespace} annotate service {service} --overwrite ingressdiagnosis.dev/retry=\"$(date +%s)\"")
 }
 
 /// The error inside a text: without the words that the controller puts before it.
-pub(super) fn bare(text: &str) -> &str {
+pub fn bare(text: &str) -> &str {
     let text = text.split_once(" retry): ").map_or(text, |(_, error)| error);
     match text.strip_prefix("Failed to Attach ") {
         Some(rest) => rest.split_once("\"): ").map_or(text, |(_, error)| error),

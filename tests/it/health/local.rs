@@ -1,0 +1,25 @@
+//! Near misses and variants: externalTrafficPolicy Local.
+
+use super::*;
+
+#[test]
+fn that_no_node_passes_is_never_by_design() {
+    let mut world = Variant::of("external-traffic-policy-local");
+    world.health(DESK_BACKEND, |_, _| "UNHEALTHY");
+    assert_eq!(world.found(DESK), "Broken BackendUnhealthy");
+}
+
+#[test]
+fn with_the_policy_cluster_every_node_must_pass() {
+    let mut world = Variant::of("external-traffic-policy-local");
+    world.one("Service", "legacy")["spec"]["externalTrafficPolicy"] = "Cluster".into();
+    assert_eq!(world.found(DESK), "Degraded BackendPartiallyUnhealthy");
+}
+
+#[test]
+fn a_network_endpoint_group_knows_no_nodes() {
+    let mut world = cart();
+    world.one("Service", "shop")["spec"]["externalTrafficPolicy"] = "Local".into();
+    world.health(CART_NEG, |_, node| if node.ends_with("j6tx") { "UNHEALTHY" } else { "HEALTHY" });
+    assert_eq!(world.found(CART), "Degraded BackendPartiallyUnhealthy");
+}
