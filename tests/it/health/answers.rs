@@ -71,3 +71,28 @@ fn the_other_nodes_pods_are_not_asked_about_a_fixed_port() {
     world.answers("legacy", 8080, "/status", &json!({"status": 200, "latencyMs": 2}));
     assert_eq!(world.found(DESK), "Broken HealthCheckPortWrong <BackendUnhealthy");
 }
+
+#[test]
+fn a_400_over_tls_is_about_the_request() {
+    let mut world = sick_cart();
+    world.backend_config("shop", "cart", &json!({"type": "HTTPS"}));
+    world.one("Service", "shop")["metadata"]["annotations"]["cloud.google.com/app-protocols"] = "{\"http\": \"HTTPS\"}".into();
+    let check = world.resource("healthChecks", CART_NEG);
+    check["type"] = "HTTPS".into();
+    check["httpsHealthCheck"] = check["httpHealthCheck"].take();
+    world.answers("shop", 8080, "/healthz", &json!({"scheme": "HTTPS", "status": 400, "latencyMs": 2}));
+    let found = world.found(CART);
+    assert!(found.contains("HealthCheckRejected") && !found.contains("BackendProtocolMismatch"), "{found}");
+}
+
+#[test]
+fn the_probe_of_a_sidecar_says_nothing_of_the_serving_port() {
+    let mut world = Variant::of("backend-protocol-mismatch");
+    for pod in world.all("Pod", "shop") {
+        let sidecar = json!({"name": "proxy", "readinessProbe": {"httpGet": {"path": "/healthz/ready", "port": 15021}}});
+        pod["spec"]["containers"].as_array_mut().unwrap().insert(0, sidecar);
+    }
+    assert_eq!(world.found(CART), "Broken BackendProtocolMismatch <ReadinessProbeNotUsed <BackendUnhealthy");
+    let message = world.diagnose(CART).findings[0].symptoms[0].finding.message.clone();
+    assert!(message.contains("container \"cart\"") && message.contains("HTTPS"), "{message}");
+}

@@ -23,3 +23,16 @@ fn a_network_endpoint_group_knows_no_nodes() {
     world.health(CART_NEG, |_, node| if node.ends_with("j6tx") { "UNHEALTHY" } else { "HEALTHY" });
     assert_eq!(world.found(CART), "Degraded BackendPartiallyUnhealthy");
 }
+
+#[test]
+fn a_pod_that_came_to_a_node_only_now_is_not_missed_yet() {
+    let mut world = Variant::of("external-traffic-policy-local-pod-fails");
+    assert_eq!(world.found(DESK), "Degraded BackendPartiallyUnhealthy");
+    let ready = world.moment(-30);
+    for pod in world.all("Pod", "legacy") {
+        for condition in pod["status"]["conditions"].as_array_mut().unwrap() {
+            condition["lastTransitionTime"] = ready.clone();
+        }
+    }
+    assert_eq!(world.found(DESK), "Healthy ExternalTrafficPolicyLocal <BackendPartiallyUnhealthy");
+}
