@@ -43,7 +43,8 @@ pub fn annotate(namespace: &str, kind: &str, name: &str, key: &str, value: &str)
 /// A pod for one moment that asks another one what the health check asks it.
 pub fn ask(namespace: &str, question: &Question<'_>) -> String {
     let url = format!("{}://{}{}", question.scheme.as_str(), SocketAddr::new(question.ip, question.port), question.path);
-    let host = if question.host.is_empty() { String::new() } else { format!(" -H {}", quote(&format!("Host: {}", question.host))) };
+    let host =
+        if question.host.is_empty() { String::new() } else { format!(" -H {}", quote(&format!("Host: {}", question.host))) };
     format!(
         "kubectl -n {} run ask-health --rm -it --restart=Never --image=curlimages/curl -- curl -ksi -m {}{host} {}",
         quote(namespace),

@@ -89,7 +89,8 @@ impl<'a> Backend<'a> {
         let wanted = probe_scheme(&self.protocol);
         let containers = question.pod.spec.containers.iter();
         let gets: Vec<_> = containers.filter_map(|one| Some((one, one.readiness_probe.as_ref()?.http_get.as_ref()?))).collect();
-        let asks_here = |(container, get): &&(&Container, &HttpGet)| container.number_of(&get.port) == Some(i32::from(question.port));
+        let asks_here =
+            |(container, get): &&(&Container, &HttpGet)| container.number_of(&get.port) == Some(i32::from(question.port));
         let here: Vec<_> = gets.iter().filter(asks_here).collect();
         let telling = if here.is_empty() { gets.iter().collect() } else { here };
         let scheme = |get: &HttpGet| if &*get.scheme == "HTTPS" { "HTTPS" } else { "HTTP" };

@@ -43,7 +43,8 @@ impl Due<'_> {
     /// What differs. The type is always brought into line, and what BackendConfig sets is with the next sync: neither can drift.
     pub fn differences(&self, live: &HealthCheck, backend: &Backend<'_>) -> Vec<Difference> {
         let Some(http) = live.http() else { return Vec::new() };
-        let Derived { request_path, host, check_interval_sec, timeout_sec, healthy_threshold, unhealthy_threshold, .. } = &self.derived;
+        let Derived { request_path, host, check_interval_sec, timeout_sec, healthy_threshold, unhealthy_threshold, .. } =
+            &self.derived;
         let config = self.config.cloned().unwrap_or_default();
         let mut differences = Vec::new();
         let path = if http.request_path.is_empty() { "/" } else { &*http.request_path };

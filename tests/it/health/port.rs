@@ -54,10 +54,7 @@ fn pods_that_are_not_ready_tell_nothing_of_the_port() {
 fn left_behind_by_a_backend_config_it_has_drifted() {
     let mut world = fixed(9090);
     world.kubernetes.retain(|object| object["kind"] != "BackendConfig");
-    world.one("Service", "shop")["metadata"]["annotations"]
-        .as_object_mut()
-        .unwrap()
-        .remove("cloud.google.com/backend-config");
+    world.one("Service", "shop")["metadata"]["annotations"].as_object_mut().unwrap().remove("cloud.google.com/backend-config");
     world.answers("shop", 9090, "/healthz", &json!({"error": "ConnectionRefused"}));
     assert_eq!(world.found(CART), "Broken HealthCheckDrift <HealthCheckPortWrong <BackendUnhealthy");
 }

@@ -6,10 +6,7 @@ use super::*;
 fn a_probe_alone_can_be_refused() {
     let mut world = Variant::of("health-check-timing-invalid");
     world.kubernetes.retain(|object| object["kind"] != "BackendConfig");
-    world.one("Service", "shop")["metadata"]["annotations"]
-        .as_object_mut()
-        .unwrap()
-        .remove("cloud.google.com/backend-config");
+    world.one("Service", "shop")["metadata"]["annotations"].as_object_mut().unwrap().remove("cloud.google.com/backend-config");
     assert_eq!(world.found(CART), "Broken NoAddress", "a timeout of one second suits every interval");
     for pod in world.all("Pod", "shop") {
         probe_of(pod)["timeoutSeconds"] = 30.into();
