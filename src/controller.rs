@@ -233,6 +233,7 @@ impl Controller {
         let snapshot = world.read_at(Timestamp::now());
         let fleet = Fleet::of(&snapshot);
         let mut targets: BTreeSet<TargetRef> = fleet.targets.iter().cloned().collect();
+        let hosts_pending = self.collector.compute.hosts_pending(&snapshot);
         self.kept.retain(|target, _| targets.contains(target));
         self.metrics.retain(|target| targets.contains(target));
         for target in &targets {
@@ -243,7 +244,7 @@ impl Controller {
                     .get(target)
                     .is_none_or(|kept| kept.awaits.any() || kept.wants.iter().any(|want| changes.groups.contains(&want.group)));
             if concerned {
-                self.look_at(&snapshot, &fleet, target);
+                self.look_at(&snapshot, &fleet, target, hosts_pending);
             }
         }
         targets.extend(self.owned.targets().into_iter().filter(|target| out_of_sight(&snapshot, target)));
@@ -252,7 +253,7 @@ impl Controller {
         targets
     }
 
-    fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef) {
+    fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef, hosts_pending: bool) {
         let Some(topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
         let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
         let mut wants = topology.wants();
@@ -260,7 +261,7 @@ impl Controller {
         let young = topology.young();
         let before = self.kept.remove(target);
         let awaits = Awaits::new(
-            wants.lists_pending,
+            wants.lists_pending || hosts_pending,
             wants.groups.iter().any(|group| !group.known),
             self.config.probe.enabled && wants.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),

@@ -39,9 +39,12 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
     })
 }
 
+/// What is said: our own words, and of others what is not said in them.
+const SAID: &str = "ingress_diagnosis=info,kube_client::client=off,warn";
+
 /// JSON lines for machines, plain lines on a terminal; `RUST_LOG` chooses what is said.
 fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("ingress_diagnosis=info,warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(SAID));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();

@@ -11,7 +11,7 @@ use super::{Backend, Group, State, Topology, annotations};
 /// A group whose endpoints' health matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedGroup {
-    /// Path of the backend service; empty for a standalone NEG that none uses.
+    /// Path of the backend service; empty for a network endpoint group that none uses.
     pub backend_service: String,
     /// Path of the group.
     pub group: String,
@@ -50,6 +50,7 @@ impl<'a> Topology<'a> {
             for group in backend.groups.as_deref().unwrap_or_default() {
                 wants.groups.push(self.wanted(backend, group, called_unhealthy));
             }
+            self.add_unattached(&mut wants, backend);
             let questions = backend.failing_questions();
             wants.unasked |= questions.iter().any(|question| {
                 let probes = &self.snapshot.probes;
@@ -60,6 +61,17 @@ impl<'a> Topology<'a> {
             wants.questions.extend(questions);
         }
         wants
+    }
+
+    /// The groups of the port that the backend service does not use: whether their endpoints are those of the Service is a question, too.
+    fn add_unattached(&self, wants: &mut Wants<'_>, backend: &Backend<'_>) {
+        for neg in backend.negs(self).unwrap_or_default() {
+            if neg.group.is_ok() && !wants.groups.iter().any(|wanted| wanted.group == neg.path) {
+                let known = neg.endpoints.as_ref().err().is_none_or(|why| !not_read(why));
+                let backend_service = String::new();
+                wants.groups.push(WantedGroup { backend_service, group: neg.path, unhealthy: false, confirm: false, known });
+            }
+        }
     }
 
     fn wanted(&self, backend: &Backend<'_>, group: &Group<'_>, called_unhealthy: bool) -> WantedGroup {

@@ -26,7 +26,11 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 pub(super) use reader::Reader;
+use reader::{HOST_COLLECTIONS, host_projects, subject};
+use schedule::Job;
 pub use schedule::Urgency;
+
+use crate::snapshot::Snapshot;
 
 /// A group of endpoints whose health matters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +112,18 @@ impl ComputeReader {
     pub fn caught_up(&self) -> bool {
         let wanted = guard(&self.shared.wanted).version;
         *guard(&self.shared.tried) == Some(wanted)
+    }
+
+    /// Whether a host project of the cluster's network is known whose lists were neither read nor refused so far.
+    pub fn hosts_pending(&self, snapshot: &Snapshot) -> bool {
+        let read = guard(&self.shared.read_at);
+        let known = |project: &Box<str>, collection: &'static str| {
+            let (own, suffix) = (format!("projects/{project}/"), format!("/{collection}"));
+            let mut errors = snapshot.compute.errors.iter().filter(|(path, _)| path.starts_with(&own) && path.ends_with(&suffix));
+            read.contains_key(&*subject(&Job::List { project: project.clone(), collection }))
+                || errors.any(|(_, error)| &*error.reason != "NotRead")
+        };
+        host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
     }
 
     /// When the health of a group's endpoints was last read.

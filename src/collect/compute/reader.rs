@@ -22,6 +22,7 @@ use super::{ComputeReader, Wanted, guard};
 use crate::collect::backoff::Backoff;
 use crate::collect::credentials::Credentials;
 use crate::collect::world::{Change, World};
+use crate::snapshot::Snapshot;
 use crate::snapshot::compute::{COLLECTIONS, Firewall, Resource, Subnetwork, normalise};
 
 /// Reads at once.
@@ -37,7 +38,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs
 const NOT_READY: Duration = Duration::from_secs(2);
 
 /// The kinds that a host project of a Shared VPC is asked for.
-const HOST_COLLECTIONS: [&str; 2] = [Firewall::COLLECTION, Subnetwork::COLLECTION];
+pub(super) const HOST_COLLECTIONS: [&str; 2] = [Firewall::COLLECTION, Subnetwork::COLLECTION];
 
 /// No cluster has more host projects than this; more would only cost.
 const HOST_LIMIT: usize = 3;
@@ -128,6 +129,8 @@ impl Reader {
                 }
                 () = shared.wanted_changed.notified() => {}
                 () = wait(next) => {}
+                // Which host projects there are may have become known.
+                () = tokio::time::sleep(NOT_READY) => {}
             }
         }
     }
@@ -191,10 +194,21 @@ impl Reader {
         }
         self.lists_set = Some(now);
         let own = COLLECTIONS.iter().map(|collection| Job::List { project: project.into(), collection });
-        let hosts = host_projects(&self.world, project);
+        let hosts = host_projects(&self.world.read());
         let of_host = |host: Box<str>| HOST_COLLECTIONS.map(|collection| Job::List { project: host.clone(), collection });
-        let lists: Vec<Job> = own.chain(hosts.into_iter().flat_map(of_host)).collect();
-        self.schedule.lists(lists, now);
+        let of_hosts: Vec<Job> = hosts.into_iter().flat_map(of_host).collect();
+        of_hosts.iter().filter(|job| !self.schedule.knows(job)).for_each(|job| self.not_read_yet(job));
+        self.schedule.lists(own.chain(of_hosts), now);
+    }
+
+    /// Of a list that is new nobody shall think that it is empty.
+    fn not_read_yet(&self, job: &Job) {
+        let Job::List { project, collection } = job else { return };
+        let why = Failure::without_answer(Class::Unwell, "NotRead", "it was not read".to_owned());
+        self.world.edit(|snapshot| {
+            let paths = host_paths(project, collection, region_of(&snapshot.meta.cluster_location));
+            apply::host_list_failed(&mut snapshot.compute, &paths, &why)
+        });
     }
 
     fn take_wanted(&mut self) {
@@ -350,7 +364,9 @@ impl Reader {
 
     /// This process stops to be active, or starts: what it read when it last was says nothing.
     fn forget_all(&mut self) {
-        self.schedule.restart(Instant::now());
+        self.schedule = Schedule::default();
+        self.wanted = 0;
+        self.lists_set = None;
         self.paused_until = None;
         self.failing_health.clear();
         guard(&self.handle.shared.read_at).clear();
@@ -378,7 +394,7 @@ impl Reader {
 }
 
 /// The key under which the age of a fact is kept: the collection's path, or the group's.
-fn subject(job: &Job) -> Box<str> {
+pub(super) fn subject(job: &Job) -> Box<str> {
     match job {
         Job::List { project, collection } => format!("projects/{project}/{collection}").into(),
         Job::Endpoints { group } | Job::Health { group, .. } => group.clone(),
@@ -386,8 +402,8 @@ fn subject(job: &Job) -> Box<str> {
 }
 
 /// Other projects that the cluster's network belongs to: the host project of a Shared VPC.
-fn host_projects(world: &World, main: &str) -> Vec<Box<str>> {
-    let snapshot = world.read();
+pub(super) fn host_projects(snapshot: &Snapshot) -> Vec<Box<str>> {
+    let main = &*snapshot.meta.project;
     let cluster = snapshot.cluster.as_ref().seen().map(|cluster| &*cluster.network_config.network);
     let groups = snapshot.compute.network_endpoint_groups.iter().map(|(_, group)| &*group.network);
     let projects = cluster.into_iter().chain(groups).filter_map(|network| {

@@ -218,13 +218,6 @@ impl Schedule {
         !self.entries.is_empty() && self.entries.values().all(|entry| entry.tried)
     }
 
-    /// Forgets when everything was read.
-    pub(super) fn restart(&mut self, now: Instant) {
-        for entry in self.entries.values_mut() {
-            *entry = Entry::new(entry.interval, now);
-        }
-    }
-
     fn replace(&mut self, wanted: &BTreeMap<Job, Duration>, now: Instant, mine: impl Fn(&Job) -> bool) {
         self.entries.retain(|job, _| !mine(job) || wanted.contains_key(job));
         for (job, interval) in wanted {

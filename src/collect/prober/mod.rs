@@ -224,6 +224,10 @@ impl Asker {
         };
         self.prober.count(&label);
         let fresh = self.fresh.remove(&question);
+        if fresh && answer.is_err() {
+            // Nothing changes, but who waits for the answer need not any longer.
+            self.world.mark(Change::Namespace(question.pod.split('/').next().unwrap_or_default().into()));
+        }
         self.keep(question, answer);
         // Not before the answer is there: whoever reads that all were asked may rely on it.
         if fresh {

@@ -54,13 +54,21 @@ impl Cluster {
         self.diagnoses().await.remove(key).unwrap_or_default()
     }
 
+    /// What was asked of our own kind and changed it, so far.
+    pub fn changes(&self) -> Vec<Value> {
+        let changes = |request: &Value| {
+            let verb = request["verb"].as_str().unwrap_or_default();
+            request["objectRef"]["resource"] == "ingressdiagnoses" && !matches!(verb, "get" | "list" | "watch")
+        };
+        self.server.audit().unwrap().into_iter().filter(changes).collect()
+    }
+
     /// How often the status of each diagnosis was written so far.
     pub fn writes(&self) -> BTreeMap<String, usize> {
         let mut writes = BTreeMap::new();
-        for request in self.server.audit().unwrap() {
+        for request in self.changes() {
             let of = &request["objectRef"];
-            let wrote = request["verb"] == "patch" && request["responseStatus"]["code"] == 200 && of["subresource"] == "status";
-            if wrote && of["resource"] == "ingressdiagnoses" {
+            if request["responseStatus"]["code"] == 200 && of["subresource"] == "status" {
                 let part = |name: &str| of[name].as_str().unwrap_or_default();
                 *writes.entry(format!("{}/{}", part("namespace"), part("name"))).or_default() += 1;
             }

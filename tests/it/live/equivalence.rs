@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use testbed::{Google, Pods, World};
+use testbed::World;
 
 use super::cluster::Cluster;
-use super::product::Product;
-use super::{LIMIT, played, settings};
+use super::played;
+use super::stage::Stage;
 use crate::world;
 
 /// API servers at work, each with one world at a time: most of a world's time is waiting.
 const LANES: usize = 3;
+
+/// How long a world may take until every status is as it should be.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Only these folders, separated by commas.
 const ONLY: &str = "SCENARIO";
@@ -45,50 +48,35 @@ async fn play_some(folders: &Mutex<Vec<PathBuf>>) -> Vec<String> {
 
 /// Loads a world, runs the program in it, and gives all differences.
 async fn play(cluster: &Cluster, folder: &Path) -> Vec<String> {
-    let mut world = World::read(folder).unwrap();
-    world.shift_to_now();
-    let google = Google::start(world.clone()).await.unwrap();
-    let pods = match &world.probes {
-        Some(probes) => Some(Pods::start(probes).await.unwrap()),
-        None => None,
-    };
-    let settings = settings(&world, &google, pods.as_ref());
-    let expected = played::expected(&world, &settings);
-    world.load(&cluster.server).await.unwrap();
-    cluster.server.put(&before_their_namespaces_ended(&world, &expected)).await.unwrap();
-    let leases = world.keep_alive(&cluster.server);
+    let stage = Stage::open(cluster, folder).await;
+    let expected = played::expected(&stage.world, &stage.settings());
+    cluster.server.put(&before_their_namespaces_ended(&stage.world, &expected)).await.unwrap();
     let writes = cluster.writes();
-    let product = Product::start(&cluster.server, &cluster.token, &settings, "it-0").await;
+    let product = stage.run("it-0").await;
 
     let start = Instant::now();
-    let taken_at = world.meta.taken_at.to_string();
+    let taken_at = stage.world.meta.taken_at.to_string();
     let mut differences = loop {
         let differences = compare(&expected, &cluster.diagnoses().await, &taken_at);
-        if differences.is_empty() || start.elapsed() > LIMIT / 3 {
+        if differences.is_empty() || start.elapsed() > PATIENCE {
             break differences;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     };
     if expected.is_empty() {
         product.ready().await;
     }
     let words = product.terminate().await;
-    if std::env::var_os("SHOW_LOG").is_some() {
-        println!("{words}");
-    }
-    if !differences.is_empty() {
-        differences.push(format!("it said:\n{words}"));
-    }
     for (key, count) in cluster.writes() {
         let count = count - writes.get(&key).copied().unwrap_or_default();
         if count > 1 {
             differences.push(format!("{key}: the status was written {count} times, once would do"));
         }
     }
-    drop(leases);
-    let stand: Vec<Value> = cluster.diagnoses().await.into_values().collect();
-    cluster.server.delete(&stand).await.unwrap();
-    world.clear(&cluster.server).await.unwrap();
+    if !differences.is_empty() {
+        differences.push(format!("it said:\n{words}"));
+    }
+    stage.clear().await;
     differences
 }
 

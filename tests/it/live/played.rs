@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testbed::World;
-use testbed::world::Unreadable;
+use testbed::world::{Probe, Unreadable};
 
 use super::OWN;
 use super::cluster::by_key;
@@ -54,6 +54,17 @@ fn as_played(world: &World) -> World {
             entry.resource
         );
     }
+    let slow: Vec<Option<u64>> = world.probes.iter().flatten().map(|probe| timeout_exceeded(&world, probe)).collect();
+    for (probe, slow) in world.probes.iter_mut().flatten().zip(slow) {
+        // Nobody waits for an answer longer than the health check does.
+        if let Some(seconds) = slow {
+            (probe.status, probe.latency_ms, probe.location) = (None, None, None);
+            (probe.error, probe.message) = (Some("Timeout".to_owned()), Some(format!("no answer within {seconds} s")));
+        }
+        if probe.error.as_deref() == Some("Protocol") {
+            probe.message = Some("the answer is not HTTP/1: invalid HTTP version parsed".to_owned());
+        }
+    }
     // Who is refused a kind learns nothing of its scopes.
     if let Some(compute) = &mut world.compute {
         let kinds: Vec<&str> =
@@ -61,6 +72,15 @@ fn as_played(world: &World) -> World {
         compute.errors.retain(|path, _| !kinds.iter().any(|kind| path.ends_with(&format!("/{kind}"))));
     }
     world
+}
+
+/// The timeout of the health check that asks for this path, when the answer came later.
+fn timeout_exceeded(world: &World, probe: &Probe) -> Option<u64> {
+    let latency = probe.latency_ms?;
+    let checks = world.compute.iter().flat_map(|compute| compute.resources.values());
+    let asks = checks.filter(|check| check["httpHealthCheck"]["requestPath"] == *probe.path);
+    let timeout = asks.filter_map(|check| check["timeoutSec"].as_u64()).max()?;
+    (latency > timeout * 1000).then_some(timeout)
 }
 
 fn unreadable(source: &str, resource: &str, reason: &str, message: String) -> Unreadable {

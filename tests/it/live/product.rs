@@ -27,9 +27,16 @@ pub struct Product {
 impl Product {
     /// Starts `ingress-diagnosis run` with a kubeconfig that holds `token`.
     pub async fn start(server: &ApiServer, token: &str, settings: &Value, pod: &str) -> Self {
+        Self::start_at(server, server.url(), token, settings, pod).await
+    }
+
+    /// The same, with another address of the API server.
+    pub async fn start_at(server: &ApiServer, url: &str, token: &str, settings: &Value, pod: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
         server.write_kubeconfig(&kubeconfig, token).unwrap();
+        let text = std::fs::read_to_string(&kubeconfig).unwrap();
+        std::fs::write(&kubeconfig, text.replace(server.url(), url)).unwrap();
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, settings.to_string()).unwrap();
         let arguments: [&OsStr; 7] = [
@@ -97,7 +104,6 @@ impl Product {
     pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
         let started = self.said("started");
         let address = started.first().and_then(|line| line["listen"].as_str()).ok_or("it does not listen yet")?;
-        let address = address.trim_start_matches("Some(").trim_end_matches(')').to_owned();
         let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(|error| error.to_string())?;
         Ok((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
     }

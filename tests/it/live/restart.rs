@@ -1,0 +1,58 @@
+//! A controller that is killed and started again.
+
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::stage::Stage;
+use super::until;
+
+/// Kills it in the middle of its life, lets Google be slow, and sees that not one byte is written until all is read again, nor then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_started_again_writes_nothing_when_nothing_changed() {
+    let cluster = Cluster::start().await;
+    let stage = Stage::open(&cluster, "argocd-redirect").await;
+    let first = stage.run("it-0").await;
+    stage.until_verdicts(&[("argocd/argocd-server", "Broken"), ("media/thumbs", "Healthy")], &first).await;
+    first.signal("KILL");
+    drop(first);
+    let (before, changes) = (cluster.diagnoses().await, cluster.changes().len());
+
+    stage.google.set_latency(Duration::from_millis(400));
+    stage.google.clear_requests();
+    let second = stage.run("it-1").await;
+    // Only what was diagnosed anew from whole facts is shown.
+    let shown = until("both verdicts are shown", async || {
+        let text = second.get("/metrics").await?.1;
+        let shown = |namespace: &str, verdict: &str| {
+            text.lines().any(|line| {
+                line.starts_with("ingress_diagnosis_verdict{")
+                    && line.contains(&format!("namespace=\"{namespace}\""))
+                    && line.contains(&format!("verdict=\"{verdict}\""))
+            })
+        };
+        if shown("argocd", "Broken") && shown("media", "Healthy") { Ok(text.clone()) } else { Err(second.words()) }
+    })
+    .await;
+    let since = before["argocd/argocd-server"]["status"]["since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("ingress_diagnosis_verdict_since_timestamp_seconds{") && line.contains("argocd"));
+    assert!(line.unwrap().ends_with(&format!(" {}", since.as_second())), "{line:?}, since {since}");
+    assert!(stage.google.requests().len() >= 12, "everything was read again");
+
+    // One more look, as there is at least every 15 seconds.
+    let looks = looks(&shown);
+    until("it looks again", async || match second.get("/metrics").await? {
+        (_, text) if self::looks(&text) > looks => Ok(()),
+        _ => Err(second.words()),
+    })
+    .await;
+    assert_eq!(cluster.diagnoses().await, before);
+    let more = cluster.changes().split_off(changes);
+    assert!(more.is_empty(), "{more:#?}");
+}
+
+fn looks(metrics: &str) -> u64 {
+    let line = metrics.lines().find(|line| line.starts_with("ingress_diagnosis_reconcile_duration_seconds_count"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,72 @@
+//! What the ServiceAccount may do, and what becomes of a kind that it may not read.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, manifest};
+use super::stage::Stage;
+use super::until;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forbidden_is_unknown_and_secrets_are_never_asked_for() {
+    let cluster = Cluster::start().await;
+    let stage = Stage::open(&cluster, "argocd-redirect").await;
+    let product = stage.run("it-0").await;
+    stage.until_verdicts(&[("argocd/argocd-server", "Broken"), ("media/thumbs", "Healthy")], &product).await;
+    product.terminate().await;
+    nothing_is_refused_and_nothing_but_our_own_is_written(&cluster.server.audit().unwrap());
+
+    let mut role = testbed::world::objects(&manifest("cluster-role")).unwrap().remove(0);
+    for rule in role["rules"].as_array_mut().unwrap() {
+        let resources = rule["resources"].as_array_mut().unwrap();
+        resources.retain(|resource| resource != "networkpolicies" && resource != "frontendconfigs");
+    }
+    role["rules"].as_array_mut().unwrap().retain(|rule| !rule["resources"].as_array().unwrap().is_empty());
+    // In the place of the whole role, so that what is left out is taken away.
+    let path = cluster.server.path_of(&role).await.unwrap();
+    role["metadata"]["resourceVersion"] = cluster.server.get(&path).await.unwrap()["metadata"]["resourceVersion"].clone();
+    cluster.server.request("PUT", &path, Some(&role)).await.unwrap();
+    let stand: Vec<Value> = cluster.diagnoses().await.into_values().collect();
+    cluster.server.delete(&stand).await.unwrap();
+
+    let product = stage.run("it-1").await;
+    until("what is forbidden is listed", async || {
+        let stands = cluster.diagnosis("argocd/argocd-server").await;
+        let reasons = stands["status"]["inconclusive"].as_array().cloned().unwrap_or_default();
+        let forbidden = |one: &Value| {
+            one["reason"] == "Forbidden" && one["message"].as_str().is_some_and(|message| message.contains("networkpolicies"))
+        };
+        if reasons.iter().any(forbidden) { Ok(()) } else { Err(format!("{stands:#}\n{}", product.words())) }
+    })
+    .await;
+    let stand = cluster.diagnoses().await;
+    assert_eq!(stand["media/thumbs"]["status"]["verdict"], "Healthy", "nobody is accused");
+    product.ready().await;
+    let metrics = product.get("/metrics").await.unwrap().1;
+    for kind in ["networkpolicies.networking.k8s.io", "frontendconfigs.networking.gke.io"] {
+        let line = format!("ingress_diagnosis_unknown{{source=\"kubernetes\",resource=\"{kind}\",reason=\"Forbidden\"}} 1");
+        let mut labels = metrics.lines().filter(|line| line.starts_with("ingress_diagnosis_unknown{"));
+        assert!(labels.any(|line| line.contains(kind) && line.contains("Forbidden")), "{line}\n{metrics}");
+        assert_eq!(product.said("cannot be watched").iter().filter(|line| line["kind"] == kind).count(), 1, "once is enough");
+    }
+}
+
+fn nothing_is_refused_and_nothing_but_our_own_is_written(requests: &[Value]) {
+    let mut asked = BTreeSet::new();
+    for request in requests {
+        let code = request["responseStatus"]["code"].as_u64().unwrap_or_default();
+        assert_ne!(code, 403, "{request:#}");
+        let resource = request["objectRef"]["resource"].as_str().unwrap_or_default().to_owned();
+        let verb = request["verb"].as_str().unwrap_or_default().to_owned();
+        if !matches!(&*verb, "get" | "list" | "watch") {
+            assert!(matches!(&*resource, "ingressdiagnoses" | "leases"), "{request:#}");
+            assert!(resource == "ingressdiagnoses" || request["objectRef"]["namespace"] == super::OWN, "{request:#}");
+        }
+        asked.insert((resource, verb));
+    }
+    let of = |resource: &str| asked.iter().any(|(of, _)| of == resource);
+    assert!(!of("secrets"));
+    assert!(of("pods") && of("ingresses") && of("endpointslices"), "{asked:?}");
+    assert_eq!(json!(asked.iter().filter(|(of, _)| of == "nodes").count()), 2, "list and watch");
+}
