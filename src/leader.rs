@@ -40,7 +40,14 @@ pub struct Candidate {
 impl Candidate {
     /// A candidate with an identity that no other process has.
     pub fn new(client: kube::Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None, renewed: None, failing: false }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity,
+            seen: None,
+            renewed: None,
+            failing: false,
+        }
     }
 
     /// Runs for leadership until `shutdown`; `leads` says whether this process may write. On the way out the Lease is given back.

@@ -110,7 +110,10 @@ mod tests {
     #[test]
     fn a_label_names_no_resource() {
         let of = |path| kind_and_method(path).unwrap_or_default();
-        assert_eq!(of("projects/p/zones/z/networkEndpointGroups/n/listNetworkEndpoints"), "networkEndpointGroups/listNetworkEndpoints");
+        assert_eq!(
+            of("projects/p/zones/z/networkEndpointGroups/n/listNetworkEndpoints"),
+            "networkEndpointGroups/listNetworkEndpoints"
+        );
         assert_eq!(of("projects/p/regions/r/subnetworks"), "subnetworks");
         assert_eq!(of("projects/p/global/firewalls/f"), "firewalls");
         assert_eq!(of("nonsense"), "");

@@ -58,11 +58,7 @@ impl Awaits {
     /// What is missing now, of which some was missing before.
     pub(super) fn new(lists: bool, groups: bool, answers: bool, before: Self, now: Instant) -> Self {
         let since = |missing: bool, before: Option<Instant>| missing.then(|| before.unwrap_or(now));
-        Self {
-            lists: since(lists, before.lists),
-            groups: since(groups, before.groups),
-            answers: since(answers, before.answers),
-        }
+        Self { lists: since(lists, before.lists), groups: since(groups, before.groups), answers: since(answers, before.answers) }
     }
 
     /// Something is missing.

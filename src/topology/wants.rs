@@ -2,8 +2,8 @@
 //!
 //! Enters: a [`Topology`]. Leaves: [`Wants`]. Never: reads, or decides when to read.
 
-use crate::snapshot::{Observed, Unknown};
 use crate::snapshot::compute::{COLLECTIONS, normalise};
+use crate::snapshot::{Observed, Unknown};
 
 use super::questions::Question;
 use super::{Backend, Group, State, Topology, annotations};

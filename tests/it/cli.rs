@@ -96,7 +96,10 @@ fn bad_settings_are_refused_by_name() {
     let file = settings.path().join("settings.yaml");
     for command in [vec!["diagnose", &folder], vec!["run"]] {
         for (arguments, says) in [
-            (vec!["--set", "compute.reads=1"], "--set: unknown setting \"compute.reads\", the settings here are: endpoint, readsPerMinute"),
+            (
+                vec!["--set", "compute.reads=1"],
+                "--set: unknown setting \"compute.reads\", the settings here are: endpoint, readsPerMinute",
+            ),
             (vec!["--set", "grace.rollout=soon"], "must be a time like 90s or 10m"),
             (vec!["--set", "probe.enabled"], "has no value: write --set KEY=VALUE"),
             (vec!["--config", "/nonexistent/settings.yaml"], "the settings file /nonexistent/settings.yaml cannot be read: "),
@@ -173,8 +176,11 @@ fn colours_are_for_terminals() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let mut child =
-        program(&["diagnose", &scenario("argocd-redirect"), "-o", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = program(&["diagnose", &scenario("argocd-redirect"), "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let done = child.wait_with_output().unwrap();
     assert_eq!((done.status.code(), text(&done.stderr)), (Some(1), String::new()));

@@ -89,7 +89,8 @@ async fn the_mend_is_seen(stage: &Stage<'_>, product: &Product) {
         let said = product.said("diagnosis changed");
         let last = said.last().cloned().unwrap_or_default();
         let resolved = last["resolved"].as_str().unwrap_or_default();
-        let whole = last["verdict"] == "Healthy" && resolved.contains("HealthCheckRedirected") && resolved.contains("BackendUnhealthy");
+        let whole =
+            last["verdict"] == "Healthy" && resolved.contains("HealthCheckRedirected") && resolved.contains("BackendUnhealthy");
         if whole { Ok(()) } else { Err(product.words()) }
     })
     .await;

@@ -86,12 +86,14 @@ async fn the_follower_is_warm_and_takes_over() {
     let more = cluster.changes().split_off(changes.len());
     assert_eq!(writers(&more).len(), 1);
     assert!(writers(&more).is_disjoint(&writers(&changes)), "the other one goes on writing");
-    let lease = cluster.server.get(&format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/ingress-diagnosis")).await.unwrap();
+    let lease =
+        cluster.server.get(&format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/ingress-diagnosis")).await.unwrap();
     assert!(lease["spec"]["holderIdentity"].as_str().unwrap().starts_with("it-1_"), "{lease:#}");
 
     // Who ends in peace gives the Lease back.
     follower.terminate().await;
-    let lease = cluster.server.get(&format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/ingress-diagnosis")).await.unwrap();
+    let lease =
+        cluster.server.get(&format!("/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/ingress-diagnosis")).await.unwrap();
     assert_eq!(lease["spec"]["holderIdentity"].as_str().unwrap_or_default(), "");
 }
 
@@ -100,7 +102,14 @@ async fn a_leader_without_api_server_stops_leading_and_comes_back() {
     let cluster = Cluster::start().await;
     let stage = Stage::open(&cluster, "argocd-redirect").await;
     let wire = Wire::to(cluster.server.url().trim_start_matches("https://").parse().unwrap()).await;
-    let product = Product::start_at(&cluster.server, &format!("https://{}", wire.port.address()), &cluster.token, &stage.settings(), "it-0").await;
+    let product = Product::start_at(
+        &cluster.server,
+        &format!("https://{}", wire.port.address()),
+        &cluster.token,
+        &stage.settings(),
+        "it-0",
+    )
+    .await;
     stage.until_verdicts(&BOTH, &product).await;
     let before = cluster.diagnoses().await;
 

@@ -34,7 +34,9 @@ async fn whoever_is_started_again_writes_nothing_when_nothing_changed() {
     })
     .await;
     let since = before["argocd/argocd-server"]["status"]["since"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let line = shown.lines().find(|line| line.starts_with("ingress_diagnosis_verdict_since_timestamp_seconds{") && line.contains("argocd"));
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("ingress_diagnosis_verdict_since_timestamp_seconds{") && line.contains("argocd"));
     assert!(line.unwrap().ends_with(&format!(" {}", since.as_second())), "{line:?}, since {since}");
     assert!(stage.google.requests().len() >= 12, "everything was read again");
 

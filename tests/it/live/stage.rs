@@ -80,7 +80,8 @@ impl<'a> Stage<'a> {
     fn connect_to(&self) -> BTreeMap<String, String> {
         let containers = |pod: &Value| pod["spec"]["containers"].as_array().cloned().unwrap_or_default();
         let ports = |pod: &Value| -> Vec<u64> {
-            let all = containers(pod).into_iter().flat_map(|container| container["ports"].as_array().cloned().unwrap_or_default());
+            let all =
+                containers(pod).into_iter().flat_map(|container| container["ports"].as_array().cloned().unwrap_or_default());
             all.filter_map(|port| port["containerPort"].as_u64()).collect()
         };
         let of_pods = self.world.of_kind("Pod").flat_map(|pod| {

@@ -58,7 +58,9 @@ async fn without_its_definition_it_waits() {
     let stage = Stage::open(&cluster, "addon-disabled").await;
     let product = stage.run("it-0").await;
     until("it says what is missing", async || match product.said("cannot be watched").first() {
-        Some(line) if line.to_string().contains("ingressdiagnoses.ingressdiagnosis.dev is not installed, waiting for it") => Ok(()),
+        Some(line) if line.to_string().contains("ingressdiagnoses.ingressdiagnosis.dev is not installed, waiting for it") => {
+            Ok(())
+        }
         other => Err(format!("{other:?}")),
     })
     .await;

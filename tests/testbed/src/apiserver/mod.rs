@@ -80,7 +80,18 @@ impl ApiServer {
         let admin_kubeconfig = folder.path().join("admin.kubeconfig");
         credentials.write_kubeconfig(&admin_kubeconfig, &url, credentials.admin_token())?;
         let audit_log = folder.path().join(AUDIT_LOG);
-        Ok(Self { server, _store: store, _ports: ports, rest, etcd, credentials, url, admin_kubeconfig, audit_log, _folder: folder })
+        Ok(Self {
+            server,
+            _store: store,
+            _ports: ports,
+            rest,
+            etcd,
+            credentials,
+            url,
+            admin_kubeconfig,
+            audit_log,
+            _folder: folder,
+        })
     }
 
     /// The address, `https://127.0.0.1:PORT`.
