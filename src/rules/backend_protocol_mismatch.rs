@@ -6,7 +6,6 @@ use super::text::{annotate, quote};
 use super::mend::backend_config;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::probe::{ProbeError, Scheme};
-use crate::topology::answers::Answered;
 use crate::topology::annotations::{self, keys};
 use crate::topology::{Backend, Topology};
 
@@ -32,20 +31,16 @@ pub static RULE: Rule = Rule {
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let answered = backend.failing_answers(topology)?;
-    let talks_past = |one: &&Answered<'_>| match (one.answer.error, one.answer.status) {
-        (Some(ProbeError::Tls | ProbeError::Protocol), _) => true,
-        // A server that speaks TLS alone answers a plain request with 400, or not at all.
-        (None, Some(400)) => backend.scheme_differs(one.question.pod),
-        _ => false,
-    };
-    let talking_past: Vec<_> = answered.iter().filter(talks_past).collect();
+    let talking_past: Vec<_> = answered.iter().filter(|one| backend.talks_past(one)).collect();
     let Some(first) = talking_past.first() else { return Ok(None) };
     let port = first.question.port;
     let plain = first.question.scheme == Scheme::Http;
     let message = if plain {
         format!("the load balancer speaks plain HTTP to port {port} of the pods of {}, which speaks TLS or another protocol", backend.name)
-    } else {
+    } else if first.answer.error == Some(ProbeError::Tls) {
         format!("the load balancer speaks TLS to port {port} of the pods of {}, which does not", backend.name)
+    } else {
+        format!("the load balancer speaks {} over TLS to port {port} of the pods of {}, which answers in another protocol", backend.protocol, backend.name)
     };
     let mut finding = Finding::certain(message);
     for one in &talking_past {
@@ -58,7 +53,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         };
         finding = finding.evidence(format!("{} over {}", one.place(), one.question.scheme.as_str()), saw);
     }
-    if backend.scheme_differs(first.question.pod) {
+    if backend.scheme_differs(&first.question) {
         let scheme = if plain { "HTTPS" } else { "HTTP" };
         finding = finding.evidence(format!("pod {} readinessProbe scheme", first.question.pod.key()), scheme);
     }

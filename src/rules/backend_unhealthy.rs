@@ -1,6 +1,6 @@
 //! BackendUnhealthy: a backend has endpoints, and none of them passes the health check.
 
-use super::text::{counted, quote};
+use super::text::{self, counted, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::kubernetes::Pod;
 use crate::topology::{Backend, GroupKind, Role, Topology, annotations, events};
@@ -80,12 +80,10 @@ fn closed(topology: &Topology<'_>, backend: &Backend<'_>, finding: Finding) -> F
         }
         _ => finding,
     };
-    let finding = finding.fix(match backend.health_check.as_ref().seen().and_then(|check| check.http()) {
-        Some(http) => format!(
-            "ask a pod what the health check asks: GET {}, and look for anything but 200",
-            if http.request_path.is_empty() { "/" } else { &http.request_path }
-        ),
-        None => "ask a pod what the health check asks, and look for anything but 200".to_owned(),
-    });
+    let finding = finding.fix("ask a pod what the health check asks, and look for anything but 200");
+    let finding = match backend.questions().first() {
+        Some(question) => finding.fix(text::ask(backend.namespace, question)),
+        None => finding,
+    };
     if backend.role == Role::SystemDefault { finding } else { finding.breaking() }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::text::{annotate, counted, patch, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::snapshot::Unknown;
-use crate::snapshot::kubernetes::Service;
+use crate::snapshot::kubernetes::{Pod, Service};
 use crate::topology::annotations::keys;
 use crate::topology::{Backend, GroupKind, State, Topology};
 
@@ -24,7 +24,7 @@ pub static RULE: Rule = Rule {
     check: Check::Backend(check),
 };
 
-fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
+fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let Some(service) = backend.service.clone().known()? else { return Ok(None) };
     if backend.kind != GroupKind::InstanceGroup || &*service.spec.external_traffic_policy != "Local" {
         return Ok(None);
@@ -36,7 +36,7 @@ fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.count(State::Unhealthy) == 0 || backend.count(State::Healthy) == 0 {
         return Ok(None);
     }
-    let serving = serving_nodes(backend)?;
+    let serving = serving_nodes(topology, backend)?;
     let failing: BTreeSet<&str> = backend.unhealthy().map(|member| &*member.node).collect();
     if failing.iter().any(|node| node.is_empty() || serving.contains(node)) {
         return Ok(None);
@@ -58,13 +58,14 @@ fn check(_: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     Ok(Some(finding))
 }
 
-/// The nodes that have a pod to send requests to.
-fn serving_nodes<'a>(backend: &Backend<'a>) -> Result<BTreeSet<&'a str>, Unknown> {
+/// The nodes that have a pod to send requests to, for longer than a rollout may take.
+fn serving_nodes<'a>(topology: &Topology<'a>, backend: &Backend<'a>) -> Result<BTreeSet<&'a str>, Unknown> {
     let pods = backend.pods.as_ref().map_err(Clone::clone)?;
     let endpoints = backend.endpoints.as_ref().map_err(Clone::clone)?;
-    let by_pod = pods.iter().filter(|pod| pod.serves() && !pod.terminating()).map(|pod| &*pod.spec.node_name);
-    let by_slice = endpoints.iter().map(|one| one.endpoint).filter(|endpoint| endpoint.ready() && !endpoint.terminating());
-    Ok(by_pod.chain(by_slice.filter_map(|endpoint| endpoint.node_name.as_deref())).collect())
+    let settled = |pod: &Pod| !pod.terminating() && topology.lasted(pod.serving_since(), topology.grace.rollout);
+    let by_pod = pods.iter().filter(|pod| pod.serves() && settled(pod)).map(|pod| &*pod.spec.node_name);
+    let by_slice = endpoints.iter().filter(|one| one.endpoint.ready() && !one.endpoint.terminating() && one.pod.is_none_or(settled));
+    Ok(by_pod.chain(by_slice.filter_map(|one| one.endpoint.node_name.as_deref())).collect())
 }
 
 /// The NEG annotation with `ingress` switched on and everything else as it is.

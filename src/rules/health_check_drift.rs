@@ -6,10 +6,9 @@ use super::text::quote;
 use super::mend::backend_config;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::Unknown;
-use crate::snapshot::compute::{HealthCheck, short_name};
-use crate::topology::health_check::Derived;
-use crate::topology::health_settings::Due;
-use crate::topology::{Backend, GroupKind, Role, Topology};
+use crate::snapshot::compute::HealthCheck;
+use crate::topology::health_settings::{Difference, Due};
+use crate::topology::{Backend, Role, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -33,22 +32,12 @@ pub static RULE: Rule = Rule {
     check: Check::Backend(check),
 };
 
-/// A field that differs.
-struct Difference {
-    /// Its name in a BackendConfig, which is the API's but for the port.
-    field: &'static str,
-    is: String,
-    due: String,
-    /// What a BackendConfig would have to say; `None` where it cannot.
-    set: Option<Value>,
-}
-
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.role != Role::Routed {
         return Ok(None);
     }
     let Some(live) = backend.health_check.clone().known()? else { return Ok(None) };
-    if !made_by_controller(live, backend) {
+    if !backend.made_by_controller(live) {
         return Ok(None);
     }
     let pods = backend.probed_pods(topology)?;
@@ -57,7 +46,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let Some(due) = backend.due_health_check(&pods)? else { return Ok(None) };
-    let differences = differences(live, &due, backend);
+    let differences = due.differences(live, backend);
     if differences.is_empty() {
         return Ok(None);
     }
@@ -85,56 +74,6 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     Ok(Some(mend(topology, backend, live, &due, finding)?))
 }
 
-/// The controller's own health check: its name is the backend service's, and its description one of the controller's, other than that
-/// of transparent health checks, which look at no probe.
-fn made_by_controller(live: &HealthCheck, backend: &Backend<'_>) -> bool {
-    // ingress-gce `pkg/translator/healthchecks.go` (texts), `pkg/utils/healthcheck/healthcheck.go` (JSON).
-    let text = &*live.description;
-    let described = text.starts_with("Default kubernetes L7 Loadbalancing health check")
-        || text.starts_with("Kubernetes L7 health check generated with")
-        || text.contains("\"k8sResource\"") && !text.contains("\"TransparentHC\"");
-    described && backend.backend_service_path.as_deref().is_some_and(|path| short_name(path) == &*live.name)
-}
-
-/// What differs. The type is always brought into line, and what BackendConfig sets is with the next sync: neither can drift.
-fn differences(live: &HealthCheck, due: &Due<'_>, backend: &Backend<'_>) -> Vec<Difference> {
-    let Some(http) = live.http() else { return Vec::new() };
-    let Derived { request_path, host, check_interval_sec, timeout_sec, healthy_threshold, unhealthy_threshold, .. } = &due.derived;
-    let config = due.config.cloned().unwrap_or_default();
-    let mut differences = Vec::new();
-    let path = if http.request_path.is_empty() { "/" } else { &*http.request_path };
-    if config.request_path.is_none() && path != &**request_path {
-        let set = Some(Value::from(&**request_path));
-        differences.push(Difference { field: "requestPath", is: path.to_owned(), due: request_path.to_string(), set });
-    }
-    if http.host != *host {
-        let word = |host: &str| if host.is_empty() { "none".to_owned() } else { host.to_owned() };
-        differences.push(Difference { field: "host", is: word(&http.host), due: word(host), set: None });
-    }
-    let numbers = [
-        ("checkIntervalSec", live.check_interval_sec, *check_interval_sec, config.check_interval_sec),
-        ("timeoutSec", live.timeout_sec, *timeout_sec, config.timeout_sec),
-        ("healthyThreshold", live.healthy_threshold, *healthy_threshold, config.healthy_threshold),
-        ("unhealthyThreshold", live.unhealthy_threshold, *unhealthy_threshold, config.unhealthy_threshold),
-    ];
-    for (field, is, due, set) in numbers {
-        if set.is_none() && is != due && is != 0 {
-            differences.push(Difference { field, is: is.to_string(), due: due.to_string(), set: Some(due.into()) });
-        }
-    }
-    let fixed = http.port.filter(|_| &*http.port_specification == "USE_FIXED_PORT" && config.port.is_none());
-    if let (Some(fixed), Some(port)) = (fixed, backend.port) {
-        let (due, number) = match backend.kind {
-            GroupKind::InstanceGroup => (format!("{} of the nodes", port.node_port), Some(i64::from(port.node_port))),
-            GroupKind::Neg => ("of the endpoint".to_owned(), backend.endpoint_port()),
-        };
-        if number != Some(fixed) {
-            differences.push(Difference { field: "port", is: fixed.to_string(), due, set: number.map(Value::from) });
-        }
-    }
-    differences
-}
-
 /// What makes health check and application agree: the values of a pod that still runs, in a BackendConfig.
 fn mend(
     topology: &Topology<'_>,
@@ -155,7 +94,7 @@ fn mend(
         running.retain(|pod| !pod.finished());
         wanted = backend.due_health_check(&running)?;
     }
-    let differences = wanted.as_ref().map(|due| differences(live, due, backend)).unwrap_or_default();
+    let differences = wanted.as_ref().map(|due| due.differences(live, backend)).unwrap_or_default();
     let mut fields: Map<String, Value> =
         differences.iter().filter_map(|one| Some((one.field.to_owned(), one.set.clone()?))).collect();
     // The kubelet takes a timeout above the period, Compute does not.

@@ -24,9 +24,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         .iter()
         .filter(|one| match one.answer.status {
             None | Some(200 | 300..=399) => false,
-            // A 400 from a pod whose own probe speaks the other scheme is about TLS, not about the path.
-            Some(400) => !backend.scheme_differs(one.question.pod),
-            Some(_) => true,
+            // A 400 that is about TLS is not about the path.
+            Some(_) => !backend.talks_past(one),
         })
         .collect();
     let Some(first) = rejected.first() else { return Ok(None) };

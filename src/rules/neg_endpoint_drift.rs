@@ -29,10 +29,13 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let drift = backend.drift(topology)?;
     let lasted = |one: &&Differing<'_>| topology.lasted(one.since, topology.grace.endpoint_drift);
     // What degraded mode leaves out is NegDegraded's.
-    let degraded = backend.degraded().is_ok_and(|degraded| degraded.is_some());
-    let missing: Vec<_> = drift.missing.iter().filter(lasted).filter(|_| !degraded).collect();
+    let degraded = backend.degraded();
+    let missing: Vec<_> = drift.missing.iter().filter(lasted).filter(|_| degraded == Ok(None)).collect();
     let surplus: Vec<_> = drift.surplus.iter().filter(lasted).collect();
     if missing.is_empty() && surplus.is_empty() {
+        if let (Err(why), true) = (degraded, drift.missing.iter().any(|one| lasted(&one))) {
+            return Err(why);
+        }
         return drift.unread.map_or(Ok(None), Err);
     }
     let name = backend.neg_name.as_deref().unwrap_or_default();

@@ -34,7 +34,12 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let mut pods = backend.pods.clone()?;
     pods.retain(|pod| !pod.finished());
     let unused = passed_over(&pods, port, &backend.protocol);
-    let Some(first) = unused.first() else { return Ok(None) };
+    // Of several containers the one that serves is meant; a sidecar's probe is beside the point.
+    let target = port.target();
+    let serves = |one: &&PassedOver<'_>| {
+        one.container.number_of(&target).is_some_and(|number| one.container.ports.iter().any(|port| port.container_port == number))
+    };
+    let Some(first) = unused.iter().find(serves).or(unused.first()) else { return Ok(None) };
     if choose(&pods, port, &backend.protocol).is_some() {
         return Ok(None);
     }

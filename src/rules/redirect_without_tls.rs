@@ -60,8 +60,8 @@ fn served_at_the_same_address(topology: &Topology<'_>) -> bool {
 mod tests {
     use serde_json::json;
 
-    use crate::testing::{World, codes};
     use super::*;
+    use crate::testing::{World, codes};
 
     #[test]
     fn somebody_else_answers_https_at_the_address() {
@@ -92,5 +92,13 @@ mod tests {
         let diagnosis = world.ingress("shop", "cart");
         assert_eq!(codes(&diagnosis), ("Healthy", vec![]));
         assert!(diagnosis.inconclusive.iter().any(|one| one.code == "RedirectWithoutTls"));
+    }
+
+    /// The controller refuses it there, and serves as before.
+    #[test]
+    fn nothing_is_redirected_under_names_of_the_first_scheme() {
+        let mut world = World::recorded("redirect-without-tls");
+        world.object("Ingress", "shop", "cart")["metadata"]["finalizers"] = json!(["networking.gke.io/ingress-finalizer"]);
+        assert!(!codes(&world.ingress("shop", "cart")).1.contains(&"RedirectWithoutTls"));
     }
 }

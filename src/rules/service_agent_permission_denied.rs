@@ -80,6 +80,7 @@ fn check(topology: &Topology<'_>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{World, codes};
 
     #[test]
     fn requests_and_operations() {
@@ -91,5 +92,18 @@ mod tests {
         assert_eq!((permission(newer), project_of(newer)), (Some("compute.urlMaps.get"), Some("p")));
         assert_eq!(permission("googleapi: Error 403: QUOTA_EXCEEDED - Quota 'X' exceeded."), None);
         assert_eq!(permission("Firewall change required by security admin: `gcloud compute firewall-rules create`"), None);
+    }
+
+    #[test]
+    fn it_keeps_an_ingress_from_going_away() {
+        let mut world = World::recorded("service-agent-permission-denied");
+        world.unprogram("shop", "cart");
+        let half_an_hour_ago = world.ago(30);
+        world.object("Ingress", "shop", "cart")["metadata"]["deletionTimestamp"] = half_an_hour_ago.into();
+        let text = "Error: error running load balancer garbage collection routine: googleapi: Error 403: Required 'compute.globalForwardingRules.delete' permission for 'projects/acme-prod/global/forwardingRules/f', forbidden";
+        world.warn("Ingress", "shop", "cart", "GarbageCollection", text);
+        let diagnosis = world.ingress("shop", "cart");
+        assert_eq!(codes(&diagnosis), ("Broken", vec!["ServiceAgentPermissionDenied", "DeletionBlocked"]));
+        assert_eq!(diagnosis.findings.len(), 1);
     }
 }

@@ -3,7 +3,9 @@
 //! Enters: names. Leaves: text that reads well and commands that are safe to paste. Never: an unquoted foreign word in a command.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 
+use crate::topology::questions::Question;
 use crate::topology::{Class, Topology};
 
 /// A word for a POSIX shell: quoted where it must be.
@@ -36,6 +38,19 @@ pub fn patch(namespace: &str, kind: &str, name: &str, patch: &serde_json::Value)
 /// Sets an annotation: `kubectl -n NS annotate KIND NAME KEY=VALUE --overwrite`.
 pub fn annotate(namespace: &str, kind: &str, name: &str, key: &str, value: &str) -> String {
     format!("kubectl -n {} annotate {kind} {} {} --overwrite", quote(namespace), quote(name), quote(&format!("{key}={value}")))
+}
+
+/// A pod for one moment that asks another one what the health check asks it.
+pub fn ask(namespace: &str, question: &Question<'_>) -> String {
+    let url = format!("{}://{}{}", question.scheme.as_str(), SocketAddr::new(question.ip, question.port), question.path);
+    let host =
+        if question.host.is_empty() { String::new() } else { format!(" -H {}", quote(&format!("Host: {}", question.host))) };
+    format!(
+        "kubectl -n {} run ask-health --rm -it --restart=Never --image=curlimages/curl -- curl -ksi -m {}{host} {}",
+        quote(namespace),
+        question.timeout_sec,
+        quote(&url)
+    )
 }
 
 /// `--project=P` where the project is known.

@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 
 use crate::snapshot::Unknown;
-use crate::snapshot::kubernetes::Pod;
-use crate::snapshot::probe::ProbeAnswer;
+use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
+use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
 
 use super::backend::{GroupKind, NO_HEALTH_STATE, State};
 use super::health_check::probe_scheme;
@@ -83,12 +83,27 @@ impl<'a> Backend<'a> {
         Ok(in_reach)
     }
 
-    /// The pod's own readinessProbe uses another scheme than the backend's protocol wants: a 400 then means that TLS was spoken to a
-    /// plain port or the reverse.
-    pub fn scheme_differs(&self, pod: &Pod) -> bool {
+    /// The pod's own readinessProbe uses another scheme than the backend's protocol wants; where a probe asks the question's own port,
+    /// that one tells.
+    pub fn scheme_differs(&self, question: &Question<'_>) -> bool {
         let wanted = probe_scheme(&self.protocol);
-        let gets = pod.spec.containers.iter().filter_map(|container| container.readiness_probe.as_ref()?.http_get.as_ref());
-        let mut schemes = gets.map(|get| if get.scheme.is_empty() { "HTTP" } else { &*get.scheme }).peekable();
-        schemes.peek().is_some() && schemes.all(|scheme| scheme != wanted)
+        let containers = question.pod.spec.containers.iter();
+        let gets: Vec<_> = containers.filter_map(|one| Some((one, one.readiness_probe.as_ref()?.http_get.as_ref()?))).collect();
+        let asks_here =
+            |(container, get): &&(&Container, &HttpGet)| container.number_of(&get.port) == Some(i32::from(question.port));
+        let here: Vec<_> = gets.iter().filter(asks_here).collect();
+        let telling = if here.is_empty() { gets.iter().collect() } else { here };
+        let scheme = |get: &HttpGet| if &*get.scheme == "HTTPS" { "HTTPS" } else { "HTTP" };
+        !telling.is_empty() && telling.iter().all(|(_, get)| scheme(get) != wanted)
+    }
+
+    /// The answer of one who speaks another protocol: no handshake, no HTTP, or the 400 with which a server that wants TLS greets a plain
+    /// request.
+    pub fn talks_past(&self, one: &Answered<'_>) -> bool {
+        match (one.answer.error, one.answer.status) {
+            (Some(ProbeError::Tls | ProbeError::Protocol), _) => true,
+            (None, Some(400)) => one.question.scheme == Scheme::Http && self.scheme_differs(&one.question),
+            _ => false,
+        }
     }
 }

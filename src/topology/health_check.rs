@@ -141,10 +141,7 @@ fn unusable(container: &Container, probe: &ReadinessProbe, port: &ServicePort, p
 pub fn passing_path<'a>(question: &Question<'a>) -> Option<&'a str> {
     let pod = question.pod;
     let asks_here = |get: &&HttpGet, container: &Container| {
-        let number = match &get.port {
-            PortRef::Number(number) => Some(*number),
-            PortRef::Name(name) => container.ports.iter().find(|port| port.name == *name).map(|port| port.container_port),
-        };
+        let number = container.number_of(&get.port);
         let scheme = if &*get.scheme == "HTTPS" { Scheme::Https } else { Scheme::Http };
         get.host.is_empty() && number == Some(i32::from(question.port)) && scheme == question.scheme
     };

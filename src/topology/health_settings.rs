@@ -1,9 +1,12 @@
 //! The health check that GKE's controller would make for a backend now, from everything that it looks at.
 //!
-//! Enters: a [`Backend`]. Leaves: [`Due`], or nothing where the controller would refuse to derive one. Never: compares it with what
-//! exists; that is a rule's work.
+//! Enters: a [`Backend`]. Leaves: [`Due`], or nothing where the controller would refuse to derive one, and what differs from it.
+//! Never: takes a health check for the controller's that somebody else has made.
 //! Source: ingress-gce `pkg/controller/translator/translator.go` (`GetProbe`), `pkg/healthchecks/healthchecks.go`.
 
+use serde_json::Value;
+
+use crate::snapshot::compute::{HealthCheck, short_name};
 use crate::snapshot::kubernetes::{BackendConfig, HealthCheckConfig, Pod};
 use crate::snapshot::{Observed, Unknown};
 
@@ -23,7 +26,73 @@ pub struct Due<'a> {
     pub config: Option<&'a HealthCheckConfig>,
 }
 
+/// A field that differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Its name in a BackendConfig, which is the API's but for the port.
+    pub field: &'static str,
+    /// What the health check has.
+    pub is: String,
+    /// What it would have.
+    pub due: String,
+    /// What a BackendConfig would have to say; `None` where it cannot.
+    pub set: Option<Value>,
+}
+
+impl Due<'_> {
+    /// What differs. The type is always brought into line, and what BackendConfig sets is with the next sync: neither can drift.
+    pub fn differences(&self, live: &HealthCheck, backend: &Backend<'_>) -> Vec<Difference> {
+        let Some(http) = live.http() else { return Vec::new() };
+        let Derived { request_path, host, check_interval_sec, timeout_sec, healthy_threshold, unhealthy_threshold, .. } =
+            &self.derived;
+        let config = self.config.cloned().unwrap_or_default();
+        let mut differences = Vec::new();
+        let path = if http.request_path.is_empty() { "/" } else { &*http.request_path };
+        if config.request_path.is_none() && path != &**request_path {
+            let set = Some(Value::from(&**request_path));
+            differences.push(Difference { field: "requestPath", is: path.to_owned(), due: request_path.to_string(), set });
+        }
+        if http.host != *host {
+            let word = |host: &str| if host.is_empty() { "none".to_owned() } else { host.to_owned() };
+            differences.push(Difference { field: "host", is: word(&http.host), due: word(host), set: None });
+        }
+        let numbers = [
+            ("checkIntervalSec", live.check_interval_sec, *check_interval_sec, config.check_interval_sec),
+            ("timeoutSec", live.timeout_sec, *timeout_sec, config.timeout_sec),
+            ("healthyThreshold", live.healthy_threshold, *healthy_threshold, config.healthy_threshold),
+            ("unhealthyThreshold", live.unhealthy_threshold, *unhealthy_threshold, config.unhealthy_threshold),
+        ];
+        for (field, is, due, set) in numbers {
+            if set.is_none() && is != due && is != 0 {
+                differences.push(Difference { field, is: is.to_string(), due: due.to_string(), set: Some(due.into()) });
+            }
+        }
+        let fixed = http.port.filter(|_| &*http.port_specification == "USE_FIXED_PORT" && config.port.is_none());
+        if let (Some(fixed), Some(port)) = (fixed, backend.port) {
+            let (due, number) = match backend.kind {
+                GroupKind::InstanceGroup => (format!("{} of the nodes", port.node_port), Some(i64::from(port.node_port))),
+                GroupKind::Neg => ("of the endpoint".to_owned(), backend.endpoint_port()),
+            };
+            if number != Some(fixed) {
+                differences.push(Difference { field: "port", is: fixed.to_string(), due, set: number.map(Value::from) });
+            }
+        }
+        differences
+    }
+}
+
 impl<'a> Backend<'a> {
+    /// The controller's own health check: its name is the backend service's, and its description one of the controller's, other than that
+    /// of transparent health checks, which look at no probe.
+    pub fn made_by_controller(&self, live: &HealthCheck) -> bool {
+        // ingress-gce `pkg/translator/healthchecks.go` (texts), `pkg/utils/healthcheck/healthcheck.go` (JSON).
+        let text = &*live.description;
+        let described = text.starts_with("Default kubernetes L7 Loadbalancing health check")
+            || text.starts_with("Kubernetes L7 health check generated with")
+            || text.contains("\"k8sResource\"") && !text.contains("\"TransparentHC\"");
+        described && self.backend_service_path.as_deref().is_some_and(|path| short_name(path) == &*live.name)
+    }
+
     /// The pods that the controller looks at for a readinessProbe, finished ones included; of a Service without selector, all of the
     /// namespace.
     pub fn probed_pods(&self, topology: &Topology<'a>) -> Result<Vec<&'a Pod>, Unknown> {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::snapshot::Unknown;
-use crate::snapshot::kubernetes::{Node, Pod};
+use crate::snapshot::kubernetes::{EndpointSlice, Node, Pod};
 
 use super::annotations::keys;
 use super::backend::SliceEndpoint;
@@ -72,7 +72,8 @@ impl<'a> Backend<'a> {
             }
         }
         let served: BTreeSet<_> = slices.iter().filter_map(|slot| Some((slot.address, i64::from(slot.port?)))).collect();
-        let changed = slices.iter().filter_map(|slot| last_change(slot)).max();
+        let own_slices = topology.snapshot.kubernetes.slices_of(self.namespace, self.service_name)?;
+        let changed = own_slices.iter().filter_map(|slice| last_change(slice)).max();
         for neg in negs.iter().filter(|neg| neg.group.as_ref().is_ok_and(|group| !self.is_foreign(topology, group))) {
             for entry in neg.endpoints.as_ref().copied().unwrap_or_default() {
                 let endpoint = &entry.network_endpoint;
@@ -114,14 +115,14 @@ impl<'a> Backend<'a> {
             node.and_then(Node::provider).map(|(_, zone, _)| zone).or(slot.endpoint.zone.as_deref()).unwrap_or_default().into();
         let since = match slot.pod {
             Some(pod) => pod.serving_since().max(slot.slice.metadata.creation_timestamp),
-            None => last_change(slot),
+            None => last_change(slot.slice),
         };
         Some(Differing { address: slot.address, port, zone, node: name, pod: slot.pod, since })
     }
 }
 
-/// When the slice of an endpoint last changed.
-fn last_change(slot: &SliceEndpoint<'_>) -> Option<Timestamp> {
-    let meta = &slot.slice.metadata;
+/// When a slice last changed.
+fn last_change(slice: &EndpointSlice) -> Option<Timestamp> {
+    let meta = &slice.metadata;
     meta.annotation(keys::LAST_CHANGE).and_then(|time| time.parse().ok()).max(meta.creation_timestamp)
 }

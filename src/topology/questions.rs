@@ -50,7 +50,7 @@ impl<'a> Backend<'a> {
         let endpoints = self.endpoints.as_deref().unwrap_or_default();
         let v6 = |endpoint: &&SliceEndpoint<'_>| &*endpoint.slice.address_type == "IPv6";
         let only_v6 = endpoints.iter().all(|endpoint| v6(&endpoint));
-        endpoints
+        let mut questions: Vec<_> = endpoints
             .iter()
             .filter(|endpoint| only_v6 || !v6(endpoint))
             .filter_map(|endpoint| {
@@ -64,7 +64,9 @@ impl<'a> Backend<'a> {
                     timeout_sec: if check.timeout_sec > 0 { check.timeout_sec } else { 5 },
                 })
             })
-            .collect()
+            .collect();
+        questions.dedup_by_key(|question| (question.ip, question.port));
+        questions
     }
 }
 

@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::snapshot::compute::{BackendService, Firewall, HealthCheck, NetworkEndpointGroup, Subnetwork, normalise, short_name};
+use crate::snapshot::kubernetes::Pod;
 use crate::snapshot::{Observed, Source, Unknown};
 
 use super::class::Class;
@@ -224,16 +225,31 @@ pub fn users<'t, 'a>(
     paths.into_iter().filter_map(|path| Some((path, topology.snapshot.compute.get::<BackendService>(path).seen()?)))
 }
 
-/// The TCP ports that must be open to an endpoint: the one that serves, and the one that the health check asks.
+/// The TCP ports that must be open to an endpoint: the one that serves, and the one that the health check asks, unless the pods do not
+/// serve that: then an open door would not help.
 pub fn ports(topology: &Topology<'_>, backend: &Backend<'_>, member: &Member<'_>) -> BTreeSet<u16> {
     let compute = &topology.snapshot.compute;
     let own = backend.health_check.as_ref().seen().copied();
     let linked = users(topology, backend).flat_map(|(_, user)| &user.health_checks);
     let linked = linked.filter_map(|link| compute.get::<HealthCheck>(&normalise(link, topology.project())).seen());
-    let asked = own.into_iter().chain(linked).filter_map(|check| check.http()).filter_map(|http| {
-        let fixed = &*http.port_specification == "USE_FIXED_PORT"
-            || http.port_specification.is_empty() && backend.kind == GroupKind::InstanceGroup;
-        http.port.filter(|_| fixed)
+    let fixed = own.into_iter().chain(linked).filter_map(|check| check.http()).filter_map(|http| {
+        let fixed = &*http.port_specification == "USE_FIXED_PORT";
+        http.port.filter(|_| fixed).and_then(|port| u16::try_from(port).ok())
     });
-    asked.chain([member.port]).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port != 0).collect()
+    let serving = u16::try_from(member.port).ok();
+    let asked = fixed.filter(|port| Some(*port) == serving || served(topology, backend, *port));
+    asked.chain(serving).filter(|port| *port != 0).collect()
+}
+
+/// Some pod answers the health check on a port with 200 or, where nobody asked, declares the port.
+fn served(topology: &Topology<'_>, backend: &Backend<'_>, port: u16) -> bool {
+    let answers = backend.failing_answers(topology).unwrap_or_default();
+    let mut answers = answers.iter().filter(|one| one.question.port == port).peekable();
+    if answers.peek().is_some() {
+        return answers.any(|one| one.answer.status == Some(200));
+    }
+    let declares = |pod: &&Pod| {
+        pod.spec.containers.iter().flat_map(|container| &container.ports).any(|own| own.container_port == i32::from(port))
+    };
+    backend.kind == GroupKind::Neg && backend.pods.as_deref().unwrap_or_default().iter().any(declares)
 }

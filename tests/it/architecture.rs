@@ -19,8 +19,8 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("collect", &["snapshot"]),
     ("publish", &["snapshot", "topology", "rules", "diagnose", "api", "collect"]),
     ("config", &["snapshot", "topology", "collect"]),
-    ("leader", &[]),
-    ("server", &["collect", "publish"]),
+    ("leader", &["collect"]),
+    ("server", &["snapshot", "collect", "publish"]),
 ];
 
 const PURE: [&str; 4] = ["snapshot", "topology", "rules", "diagnose"];

@@ -12,7 +12,7 @@ use ingress_diagnosis::config::Config;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -93,23 +93,65 @@ async fn installed() -> Result<(ApiServer, Client)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_granted_is_what_is_needed() -> Result<()> {
     let (server, client) = installed().await?;
-    every_kind_is_readable(&client).await?;
     our_own_kind_and_lease_are_writable(&client).await?;
+    every_kind_is_readable_and_read(&server, &client).await?;
     all_else_is_refused(&client).await?;
     pods_are_restricted(&server).await?;
     kustomize_gives_the_same(&server).await
 }
 
-/// The collector itself says what it could not read.
-async fn every_kind_is_readable(client: &Client) -> Result<()> {
+/// Group, resource and verb.
+type Right = [String; 3];
+
+/// Every right in `manifests/`.
+fn granted() -> BTreeSet<Right> {
+    let manifests = manifests();
+    let rules = manifests.iter().filter_map(|object| object["rules"].as_array()).flatten();
+    let mut granted = BTreeSet::new();
+    for rule in rules {
+        for (group, resource) in texts(rule, "apiGroups")
+            .into_iter()
+            .flat_map(|group| texts(rule, "resources").into_iter().map(move |resource| (group, resource)))
+        {
+            granted.extend(texts(rule, "verbs").into_iter().map(|verb| [group, resource, verb].map(str::to_owned)));
+        }
+    }
+    granted
+}
+
+/// Every right that was made use of, as the API server saw it.
+fn used(server: &ApiServer) -> Result<BTreeSet<Right>> {
+    let mut used = BTreeSet::new();
+    for request in server.audit()?.iter().filter(|request| request["responseStatus"]["code"] != 403) {
+        let of = &request["objectRef"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let resource = match text(&of["subresource"]) {
+            sub if sub.is_empty() => text(&of["resource"]),
+            sub => format!("{}/{sub}", text(&of["resource"])),
+        };
+        // Who makes an object by server-side apply has to have both rights.
+        if request["verb"] == "patch" && request["responseStatus"]["code"] == 201 {
+            used.insert([text(&of["apiGroup"]), resource.clone(), "create".to_owned()]);
+        }
+        used.insert([text(&of["apiGroup"]), resource, text(&request["verb"])]);
+    }
+    Ok(used)
+}
+
+/// The collector itself says what it could not read, and the API server what was never asked for.
+async fn every_kind_is_readable_and_read(server: &ApiServer, client: &Client) -> Result<()> {
     let world = Arc::new(World::new());
     let (_active, inactive) = tokio::sync::watch::channel(false);
     let (stop, shutdown) = tokio::sync::watch::channel(false);
     let mut collector = collect::start(client.clone(), Settings::default(), world.clone(), inactive, shutdown);
     let start = Instant::now();
-    while !world.synced() {
-        assert!(start.elapsed() < Duration::from_secs(30), "not listed: {:?}", world.awaited());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    loop {
+        let idle: Vec<Right> = granted().difference(&used(server)?).cloned().collect();
+        if world.synced() && idle.is_empty() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "not listed: {:?}; granted and never used: {idle:?}", world.awaited());
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let unread = world.read().kubernetes.unread();
     assert!(unread.is_empty(), "{unread:?}");
@@ -120,7 +162,9 @@ async fn every_kind_is_readable(client: &Client) -> Result<()> {
 
 async fn our_own_kind_and_lease_are_writable(client: &Client) -> Result<()> {
     let own: Api<IngressDiagnosis> = Api::namespaced(client.clone(), "default");
-    Api::<IngressDiagnosis>::all(client.clone()).list(&ListParams::default()).await?;
+    let all: Api<IngressDiagnosis> = Api::all(client.clone());
+    all.list(&ListParams::default()).await?;
+    drop(all.watch(&WatchParams::default(), "0").await?);
     let (api_version, kind, metadata) = ("ingressdiagnosis.dev/v1alpha1", "IngressDiagnosis", json!({"name": "web"}));
     let target = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "web"});
     let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": {"targetRef": target}});

@@ -19,7 +19,14 @@ pub fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, environment: 
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let words = arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo says about this package is not true of others; ring would be compiled anew, and all that needs it.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|about| name.to_string_lossy().starts_with(about)) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
         .args(&arguments)
         .envs(environment.iter().copied())
         // Checks compare; they never refresh what they compare with.

@@ -64,6 +64,16 @@ pub struct Container {
     pub readiness_probe: Option<ReadinessProbe>,
 }
 
+impl Container {
+    /// The number of a port, which it may give by a name that the container declares.
+    pub fn number_of(&self, port: &PortRef) -> Option<i32> {
+        match port {
+            PortRef::Number(number) => Some(*number),
+            PortRef::Name(name) => self.ports.iter().find(|port| port.name == *name).map(|port| port.container_port),
+        }
+    }
+}
+
 /// A declared port.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -32,8 +32,9 @@ pub fn run(keep: bool) -> Result<()> {
             told = story(&assets, keep) => told,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted.context("cannot wait for Ctrl-C")?;
-                println!("\nInterrupted; everything that was started is ended.");
-                Ok(())
+                println!("\nEverything that was started is ended.");
+                // With --keep this is how it is meant to end.
+                if keep { Ok(()) } else { bail!("interrupted before the end") }
             }
         }
     })
