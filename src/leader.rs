@@ -14,8 +14,6 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::collect;
-
 /// How long a Lease is valid without a renewal.
 const DURATION: Duration = Duration::from_secs(15);
 /// Without a renewal for this long the leader stops: well before another may begin.
@@ -73,7 +71,7 @@ impl Candidate {
                 // Who has it will be seen at the next attempt.
                 Some(Ok(Ok(Holder::Contested))) => {}
                 None => self.renewed = None,
-                Some(Ok(Err(error))) => self.report(&collect::words(&error)),
+                Some(Ok(Err(error))) => self.report(&words(&error)),
                 Some(Err(_)) => self.report("no answer from the API server"),
             }
             let deadline = self.renewed.map(|renewed| renewed + RENEW_DEADLINE);
@@ -146,7 +144,7 @@ impl Candidate {
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
         if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
-            tracing::warn!(lease = %self.name, "the Lease could not be given back: {}", collect::words(&error));
+            tracing::warn!(lease = %self.name, "the Lease could not be given back: {}", words(&error));
         }
     }
 }
@@ -184,4 +182,16 @@ fn set(leads: &watch::Sender<bool>, leading: bool, identity: &str) {
         *leads = leading;
         changed
     });
+}
+
+/// What went wrong with a request, in one line.
+fn words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!("{error}: {cause}")
 }

@@ -15,8 +15,6 @@ use tokio::sync::watch;
 use crate::collect::{ComputeReader, Prober, World};
 use crate::publish::metrics::Metrics;
 use crate::publish::owned::Owned;
-use crate::snapshot::compute::COLLECTIONS;
-use crate::snapshot::{Observed, Source, Unknown};
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -63,59 +61,12 @@ async fn metrics(State(sources): State<Sources>) -> Response {
     let gathered = tokio::task::spawn_blocking(move || {
         let stats = sources.compute.stats();
         sources.metrics.count(stats.budget, stats.requests, sources.prober.stats().results);
-        sources.metrics.set_unknown(unread(&sources.world));
+        sources.metrics.set_unknown(sources.world.unread());
         sources.metrics.text()
     });
     match gathered.await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
-}
-
-/// What could not be read, each resource once per reason.
-fn unread(world: &World) -> Vec<Unknown> {
-    let snapshot = world.read();
-    let mut unknown = snapshot.kubernetes.unread();
-    unknown.extend(snapshot.compute.unread.values().cloned());
-    let parts = snapshot.compute.errors.iter().filter_map(|(path, error)| {
-        Some(Unknown {
-            source: Source::Compute,
-            resource: kind_and_method(path)?.into(),
-            reason: error.reason.clone(),
-            message: error.message.clone(),
-        })
-    });
-    unknown.extend(parts);
-    if let Observed::Unknown(why) = &snapshot.cluster {
-        unknown.push(why.clone());
-    }
-    unknown.sort();
-    unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));
-    unknown
-}
-
-/// `backendServices/getHealth` of `projects/P/global/backendServices/B/getHealth`: a label must not have as many values as there are
-/// resources.
-fn kind_and_method(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').collect();
-    let at = parts.iter().position(|part| COLLECTIONS.contains(part))?;
-    Some(parts.get(at + 2).map_or_else(|| parts[at].to_owned(), |method| format!("{}/{method}", parts[at])))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::kind_and_method;
-
-    #[test]
-    fn a_label_names_no_resource() {
-        let of = |path| kind_and_method(path).unwrap_or_default();
-        assert_eq!(
-            of("projects/p/zones/z/networkEndpointGroups/n/listNetworkEndpoints"),
-            "networkEndpointGroups/listNetworkEndpoints"
-        );
-        assert_eq!(of("projects/p/regions/r/subnetworks"), "subnetworks");
-        assert_eq!(of("projects/p/global/firewalls/f"), "firewalls");
-        assert_eq!(of("nonsense"), "");
     }
 }

@@ -11,8 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use crate::snapshot::compute::COLLECTIONS;
 use crate::snapshot::kubernetes::Stored;
-use crate::snapshot::{Snapshot, Source, Unknown};
+use crate::snapshot::{Observed, Snapshot, Source, Unknown};
 
 /// What changed since it was last asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,6 +111,23 @@ impl World {
         kinds
     }
 
+    /// What could not be read, each resource once per reason; methods and scopes by their kind.
+    pub fn unread(&self) -> Vec<Unknown> {
+        let snapshot = self.read();
+        let mut unknown = snapshot.kubernetes.unread();
+        unknown.extend(snapshot.compute.unread.values().cloned());
+        unknown.extend(snapshot.compute.errors.iter().filter_map(|(path, error)| {
+            let (source, resource) = (Source::Compute, kind_and_method(path)?.into());
+            Some(Unknown { source, resource, reason: error.reason.clone(), message: error.message.clone() })
+        }));
+        if let Observed::Unknown(why) = &snapshot.cluster {
+            unknown.push(why.clone());
+        }
+        unknown.sort();
+        unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));
+        unknown
+    }
+
     /// Changes the world in place. `edit` runs under the lock, so it does no more than to move values.
     pub(super) fn edit(&self, edit: impl FnOnce(&mut Snapshot) -> Change) {
         let change = edit(&mut self.lock());
@@ -182,13 +200,20 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// `backendServices/getHealth` of `projects/P/global/backendServices/B/getHealth`: there are not as many as there are resources.
+fn kind_and_method(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let at = parts.iter().position(|part| COLLECTIONS.contains(part))?;
+    Some(parts.get(at + 2).map_or_else(|| parts[at].to_owned(), |method| format!("{}/{method}", parts[at])))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
 
-    use super::{Change, World};
+    use super::{Change, World, kind_and_method};
     use crate::snapshot::kubernetes::{Node, Pod};
 
     #[tokio::test]
@@ -235,5 +260,17 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         assert_eq!(world.read_at(now).meta.taken_at, now);
         assert_eq!(world.read().meta.taken_at, now);
+    }
+
+    #[test]
+    fn what_is_unread_names_no_resource() {
+        let of = |path| kind_and_method(path).unwrap_or_default();
+        assert_eq!(
+            of("projects/p/zones/z/networkEndpointGroups/n/listNetworkEndpoints"),
+            "networkEndpointGroups/listNetworkEndpoints"
+        );
+        assert_eq!(of("projects/p/regions/r/subnetworks"), "subnetworks");
+        assert_eq!(of("projects/p/global/firewalls/f"), "firewalls");
+        assert_eq!(of("nonsense"), "");
     }
 }

@@ -23,7 +23,13 @@ async fn diagnoses_follow_what_users_do() {
     // Past every validation: an older API server may have let it in.
     let malformed = json!({"apiVersion": "cloud.google.com/v1", "kind": "BackendConfig",
         "metadata": {"namespace": "intranet", "name": "broken", "uid": "1"}, "spec": {"healthCheck": "none"}});
-    cluster.server.put(&[malformed]).await.unwrap();
+    let leaving = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "leaving", "uid": "2",
+        "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z"},
+        "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Terminating"}});
+    let late = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"namespace": "leaving", "name": "late", "uid": "3", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"defaultBackend": {"service": {"name": "gone", "port": {"number": 80}}}}});
+    cluster.server.put(&[malformed, leaving, late]).await.unwrap();
 
     let product = stage.run("it-0").await;
     stage.until_verdicts(&[(ARGOCD, "Broken")], &product).await;
@@ -33,6 +39,8 @@ async fn diagnoses_follow_what_users_do() {
     the_mend_is_seen(&stage, &product).await;
     whose_class_changes_loses_its_diagnosis(&stage, &product).await;
     what_is_deleted_loses_its_diagnosis(&stage, &product).await;
+    let said = product.said("namespace leaving is being deleted and takes no new IngressDiagnosis");
+    assert_eq!(said.len(), 1, "it cannot be helped, so once is enough");
     assert_eq!(cluster.diagnosis("media/thumbs").await, foreign, "it is still left alone");
 }
 
