@@ -56,7 +56,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     let Some(missing) = missing(topology, backend)? else { return Ok(None) };
     let (Some(name), Some(port)) = (&backend.neg_name, backend.port) else { return Ok(None) };
-    let place = if missing.is_empty() { "in no zone".to_owned() } else { format!("not in {}", some_of(&missing, 4)) };
+    let place = format!("not in {}", some_of(&missing, 4));
     let mut finding = Finding::certain(format!(
         "the network endpoint group {name:?} of Service {:?} port {} exists {place}, although the Service asks for it",
         backend.service_name, port.port
@@ -115,14 +115,14 @@ fn synced(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
     }
 }
 
-/// The zones in which the group is due and absent; empty when it exists nowhere and the zones are not known; `None` when it is there.
+/// The zones in which the group is due and absent; `None` when there are none.
 fn missing(topology: &Topology<'_>, backend: &Backend<'_>) -> Result<Option<Vec<String>>, Unknown> {
     let negs = backend.negs(topology)?;
     let Some(name) = &backend.neg_name else { return Ok(None) };
     let zones = match topology.zones_due() {
         Ok(zones) => zones,
-        // Without the nodes only a group that exists nowhere is missed.
-        Err(_) if negs.is_empty() => return nowhere(topology).map(|()| Some(Vec::new())),
+        // Without the nodes nothing says where a group is due, or whether any is.
+        Err(why) if negs.is_empty() => return Err(why),
         Err(_) => return Ok(None),
     };
     let mut absent = Vec::new();
@@ -140,10 +140,4 @@ fn missing(topology: &Topology<'_>, backend: &Backend<'_>) -> Result<Option<Vec<
         Some(why) => Err(why),
         None => Ok(None),
     }
-}
-
-/// Every zone's groups were read.
-fn nowhere(topology: &Topology<'_>) -> Result<(), Unknown> {
-    let scope = format!("projects/{}/zones/", topology.project());
-    topology.snapshot.compute.in_scope::<NetworkEndpointGroup>(&scope).map(|_| ())
 }

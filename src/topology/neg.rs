@@ -95,7 +95,11 @@ impl<'a> Backend<'a> {
         let differs = |is: &str, should: &str| !is.is_empty() && is != should;
         differs(&described.service_name, self.service_name)
             || differs(&described.namespace, self.namespace)
-            || topology.fleet.ids.kube_system.as_deref().is_some_and(|uid| differs(&described.cluster_uid, uid))
+            || match topology.fleet.ids.kube_system.as_deref() {
+                Some(uid) => differs(&described.cluster_uid, uid),
+                // Whose it is cannot be told: nothing is said of it.
+                None => !described.cluster_uid.is_empty(),
+            }
     }
 
     /// A condition of the ServiceNetworkEndpointGroup that is false.
