@@ -117,10 +117,10 @@ impl ComputeReader {
     /// Whether a host project of the cluster's network is known whose lists were neither read nor refused so far.
     pub fn hosts_pending(&self, snapshot: &Snapshot) -> bool {
         let read = guard(&self.shared.read_at);
-        let known = |project: &Box<str>, collection: &'static str| {
+        let known = |project: &str, collection: &'static str| {
             let (own, suffix) = (format!("projects/{project}/"), format!("/{collection}"));
             let mut errors = snapshot.compute.errors.iter().filter(|(path, _)| path.starts_with(&own) && path.ends_with(&suffix));
-            read.contains_key(&*subject(&Job::List { project: project.clone(), collection }))
+            read.contains_key(&*subject(&Job::List { project: project.into(), collection }))
                 || errors.any(|(_, error)| &*error.reason != "NotRead")
         };
         host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
