@@ -8,6 +8,7 @@ mod kept;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -244,7 +245,11 @@ impl Controller {
                     .get(target)
                     .is_none_or(|kept| kept.awaits.any() || kept.wants.iter().any(|want| changes.groups.contains(&want.group)));
             if concerned {
-                self.look_at(&snapshot, &fleet, target, hosts_pending);
+                // Whatever somebody's object does to us, the others get their diagnosis.
+                let look = AssertUnwindSafe(|| self.look_at(&snapshot, &fleet, target, hosts_pending));
+                if catch_unwind(look).is_err() {
+                    tracing::error!(target = %diagnosis_name(target), "a defect of this program keeps it from diagnosing this one");
+                }
             }
         }
         targets.extend(self.owned.targets().into_iter().filter(|target| out_of_sight(&snapshot, target)));

@@ -139,18 +139,26 @@ impl Owned {
                     self.listed.send_replace(true);
                     self.changed.notify_one();
                 }
-                watcher::Event::Apply(object) => self.keep(object),
-                watcher::Event::Delete(object) => {
+                watcher::Event::Apply(object) if self.is_newer(&object) => self.keep(object),
+                watcher::Event::Delete(object) if self.is_newer(&object) => {
                     let key = key(&object);
                     self.objects().remove(&key);
                     self.touch(key);
                 }
+                // What we wrote since then is known better.
+                watcher::Event::Apply(_) | watcher::Event::Delete(_) => {}
             }
         }
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<IngressDiagnosis>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is not an older version of what is known from an answer to a write of ours: the watch lags behind.
+    fn is_newer(&self, object: &IngressDiagnosis) -> bool {
+        let version = |object: &IngressDiagnosis| object.resource_version()?.parse::<u64>().ok();
+        self.objects().get(&key(object)).is_none_or(|known| version(object) >= version(known))
     }
 
     fn keep(&self, mut object: IngressDiagnosis) {

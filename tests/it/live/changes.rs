@@ -77,6 +77,11 @@ async fn what_is_accepted_does_not_count(stage: &Stage<'_>, product: &Product) {
     let metrics = product.get("/metrics").await.unwrap().1;
     let shown = |line: &str| line.contains("HealthCheckRedirected") && line.contains("role=\"acknowledged\"");
     assert!(metrics.lines().any(shown), "{metrics}");
+    let endpoints = |line: &str| {
+        line.starts_with("ingress_diagnosis_endpoints{") && line.contains("state=\"unhealthy\"") && line.ends_with(" 2")
+    };
+    assert!(metrics.lines().any(endpoints), "{metrics}");
+    assert!(metrics.contains("ingress_diagnosis_probe_requests_total{result=\"307\"}"), "{metrics}");
     server.patch(DIAGNOSIS, &accept(Value::Null)).await.unwrap();
     stage.until_verdicts(&[(ARGOCD, "Broken")], product).await;
 }

@@ -24,7 +24,8 @@ async fn leads(product: &Product) -> Option<bool> {
     text.lines().find_map(|line| Some(line.strip_prefix("ingress_diagnosis_leader ")? == "1"))
 }
 
-async fn until_leading(product: &Product, wanted: bool) {
+/// Waits until a process leads, or does not.
+pub async fn until_leading(product: &Product, wanted: bool) {
     until("leadership is as it should be", async || match leads(product).await {
         Some(is) if is == wanted => Ok(()),
         other => Err(format!("{other:?}\n{}", product.words())),

@@ -108,6 +108,19 @@ impl Product {
         Ok((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
     }
 
+    /// Waits until it has looked at everything once more, as it does at least every 15 seconds.
+    pub async fn look_again(&self) {
+        let before = self.looks().await;
+        until("it looks again", async || if self.looks().await > before { Ok(()) } else { Err(self.words()) }).await;
+    }
+
+    /// How often it has looked so far.
+    pub async fn looks(&self) -> u64 {
+        let text = self.get("/metrics").await.unwrap_or_default().1;
+        let line = text.lines().find(|line| line.starts_with("ingress_diagnosis_reconcile_duration_seconds_count"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+    }
+
     /// Waits until it says that it is ready.
     pub async fn ready(&self) {
         until("the program is ready", async || match self.get("/readyz").await {

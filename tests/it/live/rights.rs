@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, manifest};
+use super::leadership::until_leading;
 use super::stage::Stage;
-use super::until;
+use super::{OWN, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_forbidden_is_unknown_and_secrets_are_never_asked_for() {
@@ -17,16 +18,7 @@ async fn what_is_forbidden_is_unknown_and_secrets_are_never_asked_for() {
     product.terminate().await;
     nothing_is_refused_and_nothing_but_our_own_is_written(&cluster.server.audit().unwrap());
 
-    let mut role = testbed::world::objects(&manifest("cluster-role")).unwrap().remove(0);
-    for rule in role["rules"].as_array_mut().unwrap() {
-        let resources = rule["resources"].as_array_mut().unwrap();
-        resources.retain(|resource| resource != "networkpolicies" && resource != "frontendconfigs");
-    }
-    role["rules"].as_array_mut().unwrap().retain(|rule| !rule["resources"].as_array().unwrap().is_empty());
-    // In the place of the whole role, so that what is left out is taken away.
-    let path = cluster.server.path_of(&role).await.unwrap();
-    role["metadata"]["resourceVersion"] = cluster.server.get(&path).await.unwrap()["metadata"]["resourceVersion"].clone();
-    cluster.server.request("PUT", &path, Some(&role)).await.unwrap();
+    forbid(&cluster, &["networkpolicies", "frontendconfigs"]).await;
     let stand: Vec<Value> = cluster.diagnoses().await.into_values().collect();
     cluster.server.delete(&stand).await.unwrap();
 
@@ -45,10 +37,47 @@ async fn what_is_forbidden_is_unknown_and_secrets_are_never_asked_for() {
     product.ready().await;
     let metrics = product.get("/metrics").await.unwrap().1;
     for kind in ["networkpolicies.networking.k8s.io", "frontendconfigs.networking.gke.io"] {
-        let line = format!("ingress_diagnosis_unknown{{source=\"kubernetes\",resource=\"{kind}\",reason=\"Forbidden\"}} 1");
-        let mut labels = metrics.lines().filter(|line| line.starts_with("ingress_diagnosis_unknown{"));
-        assert!(labels.any(|line| line.contains(kind) && line.contains("Forbidden")), "{line}\n{metrics}");
+        let mut unknown = metrics.lines().filter(|line| line.starts_with("ingress_diagnosis_unknown{"));
+        assert!(unknown.any(|line| line.contains(kind) && line.contains("Forbidden")), "{kind}:\n{metrics}");
         assert_eq!(product.said("cannot be watched").iter().filter(|line| line["kind"] == kind).count(), 1, "once is enough");
+    }
+    product.terminate().await;
+
+    // Who sees no Ingress at all does not think that they are gone.
+    forbid(&cluster, &["ingresses"]).await;
+    let changes = cluster.changes().len();
+    let product = stage.run("it-2").await;
+    product.ready().await;
+    until_leading(&product, true).await;
+    product.look_again().await;
+    assert_eq!(cluster.diagnoses().await, stand);
+    assert_eq!(cluster.changes().len(), changes);
+}
+
+/// Takes the right to read some kinds away.
+async fn forbid(cluster: &Cluster, kinds: &[&str]) {
+    let mut role = testbed::world::objects(&manifest("cluster-role")).unwrap().remove(0);
+    let rules = role["rules"].as_array_mut().unwrap();
+    for rule in rules.iter_mut() {
+        rule["resources"].as_array_mut().unwrap().retain(|resource| !kinds.contains(&resource.as_str().unwrap_or_default()));
+    }
+    rules.retain(|rule| !rule["resources"].as_array().unwrap().is_empty());
+    // In the place of the whole role, so that what is left out is taken away.
+    let path = cluster.server.path_of(&role).await.unwrap();
+    role["metadata"]["resourceVersion"] = cluster.server.get(&path).await.unwrap()["metadata"]["resourceVersion"].clone();
+    cluster.server.request("PUT", &path, Some(&role)).await.unwrap();
+    for kind in kinds {
+        until("the API server knows what is forbidden", async || {
+            let group = if *kind == "frontendconfigs" { "networking.gke.io" } else { "networking.k8s.io" };
+            let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+                "user": format!("system:serviceaccount:{OWN}:{OWN}"),
+                "resourceAttributes": {"verb": "list", "group": group, "resource": kind}}});
+            let answer =
+                cluster.server.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", Some(&review)).await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            if answer["status"]["allowed"] == false { Ok(()) } else { Err(answer.to_string()) }
+        })
+        .await;
     }
 }
 
@@ -61,7 +90,7 @@ fn nothing_is_refused_and_nothing_but_our_own_is_written(requests: &[Value]) {
         let verb = request["verb"].as_str().unwrap_or_default().to_owned();
         if !matches!(&*verb, "get" | "list" | "watch") {
             assert!(matches!(&*resource, "ingressdiagnoses" | "leases"), "{request:#}");
-            assert!(resource == "ingressdiagnoses" || request["objectRef"]["namespace"] == super::OWN, "{request:#}");
+            assert!(resource == "ingressdiagnoses" || request["objectRef"]["namespace"] == OWN, "{request:#}");
         }
         asked.insert((resource, verb));
     }

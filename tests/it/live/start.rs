@@ -3,12 +3,13 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use testbed::ApiServer;
 
 use super::cluster::Cluster;
 use super::product::{PROGRAM, Product};
 use super::stage::Stage;
-use super::until;
+use super::{OWN, until};
 
 /// Runs `run` with a kubeconfig until it ends by itself.
 fn run_to_the_end(kubeconfig: &std::path::Path) -> (Output, Duration) {
@@ -56,7 +57,9 @@ fn an_api_server_that_is_not_there_is_told_in_one_sentence() {
 async fn without_its_definition_it_waits() {
     let cluster = Cluster::without_definition().await;
     let stage = Stage::open(&cluster, "addon-disabled").await;
-    let product = stage.run("it-0").await;
+    let mut settings = stage.settings();
+    settings["leaderElection"]["enabled"] = false.into();
+    let product = Product::start(&cluster.server, &cluster.token, &settings, "it-0").await;
     until("it says what is missing", async || match product.said("cannot be watched").first() {
         Some(line) if line.to_string().contains("ingressdiagnoses.ingressdiagnosis.dev is not installed, waiting for it") => {
             Ok(())
@@ -70,6 +73,9 @@ async fn without_its_definition_it_waits() {
     cluster.install_definition().await;
     stage.until_verdicts(&[("shop/checkout", "Broken"), ("grafana/grafana", "Broken")], &product).await;
     assert_eq!(product.get("/readyz").await.unwrap().0, 200);
+    let asked = cluster.server.audit().unwrap();
+    let own_lease = |request: &Value| request["objectRef"]["resource"] == "leases" && request["objectRef"]["namespace"] == OWN;
+    assert!(!asked.iter().any(own_lease), "who is alone needs no Lease");
     what_is_served_is_whole(&product).await;
     what_it_costs(&cluster.server, &stage, &product).await;
 }
