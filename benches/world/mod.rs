@@ -15,7 +15,7 @@ const UID: &str = "0123456789abcdef";
 pub fn healthy(backends: usize, endpoints_each: usize) -> Snapshot {
     let mut kubernetes = Kubernetes::default();
     let mut compute = Compute { read: true, ..Compute::default() };
-    let ids = ClusterIds { uid: Some(UID.into()), firewall: None, kube_system: Some("ks".into()) };
+    let ids = ClusterIds { uid: Some(UID.into()), short_uid: None, firewall: None, kube_system: Some("ks".into()) };
     let mut insert = |object| kubernetes.insert_json(object).unwrap();
 
     insert(

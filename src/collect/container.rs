@@ -26,7 +26,8 @@ const NOT_NAMED: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The fields that are read, which keeps the answer small.
-const FIELDS: &str = "name,location,network,networkConfig(network,subnetwork),addonsConfig.httpLoadBalancing.disabled";
+const FIELDS: &str = "name,location,network,networkConfig(network,subnetwork,datapathProvider),\
+                      networkPolicy.enabled,nodePools.config.tags,addonsConfig.httpLoadBalancing.disabled";
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::text::{annotate, counted, patch, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::snapshot::Unknown;
-use crate::snapshot::kubernetes::{Pod, Service};
-use crate::topology::annotations::keys;
+use crate::snapshot::kubernetes::Pod;
+use crate::topology::annotations::{self, keys};
 use crate::topology::{Backend, GroupKind, State, Topology};
 
 /// The rule.
@@ -50,7 +50,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     .evidence("nodes that fail and have no pod", some_of(&failing, 5))
     .evidence("nodes with a pod", some_of(&serving, 5))
     .fix("nothing has to be done; with network endpoint groups the load balancer would reach the pods without the nodes:")
-    .fix(annotate(backend.namespace, "service", backend.service_name, keys::NEG, &with_neg(service)))
+    .fix(annotate(backend.namespace, "service", backend.service_name, keys::NEG, &annotations::neg_with_ingress(service.metadata.annotation(keys::NEG))))
     .fix(format!(
         "or let every node answer: {}",
         patch(backend.namespace, "service", backend.service_name, &json!({"spec": {"externalTrafficPolicy": "Cluster"}}))
@@ -66,12 +66,4 @@ fn serving_nodes<'a>(topology: &Topology<'a>, backend: &Backend<'a>) -> Result<B
     let by_pod = pods.iter().filter(|pod| pod.serves() && settled(pod)).map(|pod| &*pod.spec.node_name);
     let by_slice = endpoints.iter().filter(|one| one.endpoint.ready() && !one.endpoint.terminating() && one.pod.is_none_or(settled));
     Ok(by_pod.chain(by_slice.filter_map(|one| one.endpoint.node_name.as_deref())).collect())
-}
-
-/// The NEG annotation with `ingress` switched on and everything else as it is.
-fn with_neg(service: &Service) -> String {
-    let present = service.metadata.annotation(keys::NEG).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let mut value = present.filter(Value::is_object).unwrap_or_else(|| json!({}));
-    value["ingress"] = true.into();
-    value.to_string()
 }

@@ -57,12 +57,12 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     finding = finding
         .since(missing.iter().chain(&surplus).filter_map(|one| one.since).min())
+        .fix(touch(backend))
         .fix(format!(
             "read the events of the NEG controller: kubectl -n {} describe service {}",
             quote(backend.namespace),
             quote(backend.service_name)
-        ))
-        .fix(touch(backend));
+        ));
     for (list, flag) in [(&missing, "--add-endpoint"), (&surplus, "--remove-endpoint")] {
         for one in list.iter().filter(|one| !one.zone.is_empty() && !one.node.is_empty()).take(MOST) {
             finding = finding.fix(format!(

@@ -29,9 +29,17 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let groups = backend.groups.as_ref().map_err(Clone::clone)?;
     // A group of that name that somebody else made is NegNameConflict's.
     let compute = &topology.snapshot.compute;
-    let foreign =
-        |path: &str| compute.get::<NetworkEndpointGroup>(path).seen().is_some_and(|group| backend.is_foreign(topology, group));
-    let groups: Vec<_> = groups.iter().filter(|group| !foreign(&group.path)).collect();
+    let mut own = Vec::new();
+    for group in groups {
+        let foreign = match compute.get::<NetworkEndpointGroup>(&group.path).seen() {
+            Some(neg) => backend.is_foreign(topology, neg)?,
+            None => false,
+        };
+        if !foreign {
+            own.push(group);
+        }
+    }
+    let groups = own;
     let Some(name) = backend.neg_name.as_deref().filter(|_| !groups.is_empty()) else { return Ok(None) };
     let used = |group: &Group<'_>| topology.fleet.users_of_group.contains_key(&*group.path) || is_checked(group);
     let unused: Vec<_> = groups.iter().copied().filter(|group| !used(group)).collect();

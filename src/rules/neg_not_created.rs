@@ -3,8 +3,8 @@
 use super::mend::neg_errors::{advice, look, touch};
 use super::text::{project_flag, quote, some_of};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
-use crate::snapshot::compute::NetworkEndpointGroup;
-use crate::snapshot::{Observed, Unknown};
+use crate::snapshot::compute::{NetworkEndpointGroup, Resource};
+use crate::snapshot::{Observed, Source, Unknown};
 use crate::topology::addon::{LEASES, Life};
 use crate::topology::annotations::{self, keys};
 use crate::topology::{Backend, Topology, class, events};
@@ -56,16 +56,16 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     let Some(missing) = missing(topology, backend)? else { return Ok(None) };
     let (Some(name), Some(port)) = (&backend.neg_name, backend.port) else { return Ok(None) };
-    let place = if missing.is_empty() { "in no zone".to_owned() } else { format!("not in {}", some_of(&missing, 4)) };
+    let zones = some_of(&missing, 4);
     let mut finding = Finding::certain(format!(
-        "the network endpoint group {name:?} of Service {:?} port {} exists {place}, although the Service asks for it",
+        "the network endpoint group {name:?} of Service {:?} port {} does not exist in {zones}, although the Service asks for it",
         backend.service_name, port.port
     ));
     if let Some(text) = backend.service.as_ref().seen().and_then(|service| service.metadata.annotation(keys::NEG)) {
         finding =
             finding.evidence(format!("Service {}/{} annotation {}", backend.namespace, backend.service_name, keys::NEG), text);
     }
-    finding = finding.evidence(format!("networkEndpointGroups named {name}"), format!("absent: exists {place}"));
+    finding = finding.evidence(format!("networkEndpointGroups named {name}"), format!("absent in {zones}"));
     let warnings = backend.service_warnings().unwrap_or_default();
     if let Some(said) = warnings.iter().rev().find(|event| !events::is_neg_birth_race(&event.message)) {
         finding = finding.evidence(format!("Service event {}", said.reason), &said.message).since(said.first);
@@ -115,15 +115,24 @@ fn synced(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
     }
 }
 
-/// The zones in which the group is due and absent; empty when it exists nowhere and the zones are not known; `None` when it is there.
+/// The zones in which the group is due and absent; `None` when it is there.
 fn missing(topology: &Topology<'_>, backend: &Backend<'_>) -> Result<Option<Vec<String>>, Unknown> {
-    let negs = backend.negs(topology)?;
-    let Some(name) = &backend.neg_name else { return Ok(None) };
-    let zones = match topology.zones_due() {
-        Ok(zones) => zones,
-        // Without the nodes only a group that exists nowhere is missed.
-        Err(_) if negs.is_empty() => return nowhere(topology).map(|()| Some(Vec::new())),
-        Err(_) => return Ok(None),
+    if let Some(why) = topology.snapshot.compute.unread_kind(NetworkEndpointGroup::COLLECTION) {
+        return Err(why);
+    }
+    let Some(name) = &backend.neg_name else {
+        return Err(Unknown::not_read(Source::Kubernetes, "configmaps/kube-system/ingress-uid"));
+    };
+    let zones: Vec<String> = match topology.zones_due() {
+        Ok(zones) => zones.into_iter().map(str::to_owned).collect(),
+        // The controller has written down in which zones it found nodes.
+        Err(why) => {
+            let zones = backend.service.as_ref().seen().map(|service| annotations::neg_status(service).zones).unwrap_or_default();
+            if zones.is_empty() {
+                return Err(why);
+            }
+            zones.into_iter().map(String::from).collect()
+        }
     };
     let mut absent = Vec::new();
     let mut unread = None;
@@ -131,7 +140,7 @@ fn missing(topology: &Topology<'_>, backend: &Backend<'_>) -> Result<Option<Vec<
         let path = format!("projects/{}/zones/{zone}/networkEndpointGroups/{name}", topology.project());
         match topology.snapshot.compute.get::<NetworkEndpointGroup>(&path) {
             Observed::Present(_) => {}
-            Observed::Absent => absent.push(zone.to_owned()),
+            Observed::Absent => absent.push(zone),
             Observed::Unknown(why) => unread = Some(why),
         }
     }
@@ -140,10 +149,4 @@ fn missing(topology: &Topology<'_>, backend: &Backend<'_>) -> Result<Option<Vec<
         Some(why) => Err(why),
         None => Ok(None),
     }
-}
-
-/// Every zone's groups were read.
-fn nowhere(topology: &Topology<'_>) -> Result<(), Unknown> {
-    let scope = format!("projects/{}/zones/", topology.project());
-    topology.snapshot.compute.in_scope::<NetworkEndpointGroup>(&scope).map(|_| ())
 }

@@ -126,7 +126,8 @@ fn ids(snapshot: &Snapshot) -> ClusterIds {
         })
     };
     ClusterIds {
-        uid: value("uid").or_else(from_names).or_else(from_negs),
+        uid: value("uid").or_else(from_names),
+        short_uid: from_negs(),
         firewall: value("provider-uid"),
         kube_system: kubernetes.namespaces.get("", "kube-system").seen().map(|namespace| namespace.metadata.uid.clone()),
     }

@@ -60,6 +60,8 @@ fn trim_evenly<const N: usize>(max: usize, fields: [&str; N]) -> [String; N] {
 pub struct ClusterIds {
     /// ConfigMap `kube-system/ingress-uid`, key `uid`: in v1 names, NEGs, instance groups and backend services. `None` when unknown.
     pub uid: Option<Box<str>>,
+    /// Its first eight characters, where no more is known: in the names of NEGs.
+    pub short_uid: Option<Box<str>>,
     /// The same ConfigMap's `provider-uid`: in the name of the firewall rule.
     pub firewall: Option<Box<str>>,
     /// uid of the namespace `kube-system`: in v2 frontend names.
@@ -68,7 +70,7 @@ pub struct ClusterIds {
 
 impl ClusterIds {
     fn uid8(&self) -> Option<&str> {
-        self.uid.as_deref().map(|uid| prefix(uid, 8))
+        self.uid.as_deref().map(|uid| prefix(uid, 8)).or(self.short_uid.as_deref())
     }
 
     /// The NEG of a Service port, and its backend service and health check behind an external or internal Ingress.
@@ -145,7 +147,7 @@ mod tests {
     const LONG: &str = "01234567890123456789012345678901234567890123456789";
 
     fn ids(uid: &str) -> ClusterIds {
-        ClusterIds { uid: Some(uid.into()), firewall: None, kube_system: Some("kubesystem-uid1".into()) }
+        ClusterIds { uid: Some(uid.into()), short_uid: None, firewall: None, kube_system: Some("kubesystem-uid1".into()) }
     }
 
     #[test]

@@ -89,13 +89,25 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// A group is somebody else's: its description names another Service or another cluster.
-    pub fn is_foreign(&self, topology: &Topology<'_>, group: &NetworkEndpointGroup) -> bool {
-        let Ok(described) = serde_json::from_str::<Described>(&group.description) else { return false };
+    /// A group is somebody else's: its description names another Service or another cluster. Where the cluster's own identity could not
+    /// be read, a group of the controller's own naming is ours, and of a name that the user chose nobody knows.
+    pub fn is_foreign(&self, topology: &Topology<'_>, group: &NetworkEndpointGroup) -> Result<bool, Unknown> {
+        let Ok(described) = serde_json::from_str::<Described>(&group.description) else { return Ok(false) };
         let differs = |is: &str, should: &str| !is.is_empty() && is != should;
-        differs(&described.service_name, self.service_name)
-            || differs(&described.namespace, self.namespace)
-            || topology.fleet.ids.kube_system.as_deref().is_some_and(|uid| differs(&described.cluster_uid, uid))
+        if differs(&described.service_name, self.service_name) || differs(&described.namespace, self.namespace) {
+            return Ok(true);
+        }
+        let ids = &topology.fleet.ids;
+        match &ids.kube_system {
+            Some(uid) => Ok(differs(&described.cluster_uid, uid)),
+            None if described.cluster_uid.is_empty() => Ok(false),
+            None => {
+                let port = self.port.map(|port| port.port).unwrap_or_default();
+                let ours = ids.neg(self.namespace, self.service_name, port).is_some_and(|name| *name == *group.name);
+                let why = || Unknown::not_read(Source::Kubernetes, "namespaces/kube-system");
+                ours.then_some(false).ok_or_else(|| topology.snapshot.kubernetes.namespaces.unread().cloned().unwrap_or_else(why))
+            }
+        }
     }
 
     /// A condition of the ServiceNetworkEndpointGroup that is false.

@@ -51,15 +51,19 @@ impl<'a> Backend<'a> {
         let slices = self.endpoints.as_ref().map_err(Clone::clone)?;
         let mut drift = Drift::default();
         let (mut attached, mut zones) = (BTreeSet::new(), BTreeMap::new());
+        let mut compared = Vec::new();
         for neg in &negs {
-            match (&neg.group, &neg.endpoints) {
-                (Ok(group), _) if self.is_foreign(topology, group) => {}
-                (Ok(group), Ok(endpoints)) => {
+            let group = neg.group.clone().and_then(|group| Ok((group, self.is_foreign(topology, group)?)));
+            match (group, &neg.endpoints) {
+                (Ok((_, true)), _) => {}
+                (Ok((group, false)), Ok(endpoints)) => {
                     zones.insert(neg.zone().to_owned(), group.creation_timestamp);
                     attached
                         .extend(endpoints.iter().map(|entry| (&*entry.network_endpoint.ip_address, entry.network_endpoint.port)));
+                    compared.push((neg.zone(), *endpoints));
                 }
-                (Err(why), _) | (_, Err(why)) => drift.unread = Some(why.clone()),
+                (Err(why), _) => drift.unread = Some(why),
+                (_, Err(why)) => drift.unread = Some(why.clone()),
             }
         }
         for slot in slices {
@@ -74,8 +78,8 @@ impl<'a> Backend<'a> {
         let served: BTreeSet<_> = slices.iter().filter_map(|slot| Some((slot.address, i64::from(slot.port?)))).collect();
         let own_slices = topology.snapshot.kubernetes.slices_of(self.namespace, self.service_name)?;
         let changed = own_slices.iter().filter_map(|slice| last_change(slice)).max();
-        for neg in negs.iter().filter(|neg| neg.group.as_ref().is_ok_and(|group| !self.is_foreign(topology, group))) {
-            for entry in neg.endpoints.as_ref().copied().unwrap_or_default() {
+        for (zone, endpoints) in compared {
+            for entry in endpoints {
                 let endpoint = &entry.network_endpoint;
                 let address = &*endpoint.ip_address;
                 let leaving = entry.healths.iter().any(|health| &*health.health_state == "DRAINING");
@@ -92,7 +96,7 @@ impl<'a> Backend<'a> {
                 if pod.is_some_and(Pod::terminating) {
                     continue;
                 }
-                let (zone, node) = (neg.zone().into(), &*endpoint.instance);
+                let (zone, node) = (zone.into(), &*endpoint.instance);
                 drift.surplus.push(Differing { address, port: endpoint.port, zone, node, pod, since: changed });
             }
         }

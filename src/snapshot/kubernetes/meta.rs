@@ -179,9 +179,11 @@ fn known_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pairs
             let mut known = Pairs::new();
             while let Some(key) = map.next_key::<String>()? {
                 if ANNOTATION_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
-                    let mut value = map.next_value::<Option<String>>()?.unwrap_or_default();
-                    value.truncate(value.floor_char_boundary(ANNOTATION_LIMIT));
-                    known.insert(key.into(), value.into());
+                    // The API server lets strings in alone; what is not one says nothing.
+                    if let Ok(mut value) = String::deserialize(map.next_value::<serde_json::Value>()?) {
+                        value.truncate(value.floor_char_boundary(ANNOTATION_LIMIT));
+                        known.insert(key.into(), value.into());
+                    }
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
