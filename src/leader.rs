@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a Lease is valid without a renewal.
 const DURATION: Duration = Duration::from_secs(15);
@@ -23,13 +23,28 @@ const RETRY: Duration = Duration::from_secs(2);
 /// No request may take longer.
 const REQUEST: Duration = Duration::from_secs(5);
 
+/// A version of the Lease.
+struct Seen {
+    version: String,
+    /// Since when it is known, on our clock.
+    since: Instant,
+    /// How long it is valid.
+    duration: Duration,
+}
+
+impl Seen {
+    fn expires(&self) -> Instant {
+        self.since + self.duration
+    }
+}
+
 /// A candidate for the Lease.
 pub struct Candidate {
     api: Api<Lease>,
     name: String,
     identity: String,
-    /// The version of the Lease that was seen last, and since when on our clock.
-    seen: Option<(String, Instant)>,
+    /// The Lease as it was seen last.
+    seen: Option<Seen>,
     renewed: Option<Instant>,
     /// The last attempt failed, and that was said.
     failing: bool,
@@ -77,7 +92,7 @@ impl Candidate {
             let deadline = self.renewed.map(|renewed| renewed + RENEW_DEADLINE);
             set(&leads, deadline.is_some_and(|deadline| Instant::now() < deadline), &self.identity);
             tokio::select! {
-                () = sleep(RETRY) => {}
+                () = sleep_until(self.next_attempt()) => {}
                 () = at(deadline) => set(&leads, false, &self.identity),
                 _ = shutdown.wait_for(|shutdown| *shutdown) => break,
             }
@@ -87,6 +102,13 @@ impl Candidate {
         if led && timeout(REQUEST, self.release()).await.is_err() {
             tracing::warn!(lease = %self.name, "the Lease could not be given back in time");
         }
+    }
+
+    /// When to try again: at the latest as soon as another's Lease expires.
+    fn next_attempt(&self) -> Instant {
+        let retry = Instant::now() + RETRY;
+        let expires = self.seen.as_ref().map(Seen::expires).filter(|expires| self.renewed.is_none() && *expires > Instant::now());
+        expires.map_or(retry, |expires| expires.min(retry))
     }
 
     /// Says once that the Lease is out of reach, until it is not.
@@ -105,15 +127,13 @@ impl Candidate {
             };
             return whose(self.api.create(&PostParams::default(), &lease).await);
         };
-        let version = lease.metadata.resource_version.clone().unwrap_or_default();
-        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
-            self.seen = Some((version, Instant::now()));
-        }
         let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let duration =
             spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs);
-        let expired = self.seen.as_ref().is_some_and(|(_, since)| since.elapsed() >= duration);
+        let since = self.seen.as_ref().filter(|seen| seen.version == version).map_or_else(Instant::now, |seen| seen.since);
+        let expired = self.seen.insert(Seen { version, since, duration }).expires() <= Instant::now();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
         if !holder.is_empty() && holder != self.identity && !expired {
             return Ok(Holder::Another);
         }

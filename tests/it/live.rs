@@ -2,6 +2,7 @@
 
 mod changes;
 mod cluster;
+mod costs;
 mod equivalence;
 mod leadership;
 mod played;

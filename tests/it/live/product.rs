@@ -60,8 +60,10 @@ impl Product {
         Self { process, log: folder.path().join("sh.log"), pid, client, _folder: folder }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.pid
+    /// The most memory that it had, and what it has now.
+    pub fn memory(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")).collect::<Vec<_>>().join(", ")
     }
 
     /// Everything that it logged.

@@ -4,7 +4,6 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testbed::ApiServer;
 
 use super::cluster::Cluster;
 use super::product::{PROGRAM, Product};
@@ -77,7 +76,6 @@ async fn without_its_definition_it_waits() {
     let own_lease = |request: &Value| request["objectRef"]["resource"] == "leases" && request["objectRef"]["namespace"] == OWN;
     assert!(!asked.iter().any(own_lease), "who is alone needs no Lease");
     what_is_served_is_whole(&product).await;
-    what_it_costs(&cluster.server, &stage, &product).await;
 }
 
 async fn what_is_served_is_whole(product: &Product) {
@@ -110,12 +108,4 @@ fn is_sample(line: &str) -> bool {
     let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     is_name(name) && labels.ends_with('}') && value.parse::<f64>().is_ok()
-}
-
-/// Says what it took; nothing here may fail.
-async fn what_it_costs(server: &ApiServer, stage: &Stage<'_>, product: &Product) {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", product.pid())).unwrap_or_default();
-    let memory: Vec<_> = status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")).collect();
-    let requests = server.audit().unwrap();
-    println!("{memory:?}, {} requests to Kubernetes, {} to Google", requests.len(), stage.google.requests().len());
 }
