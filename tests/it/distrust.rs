@@ -334,13 +334,16 @@ fn hostile_values_harm_nobody_else() {
                     assert!(size < 64 * 1024, "{} {place}: {size} bytes", world::name(&folder));
                 }
                 let after = by_target(&after);
-                // That the controller has run here once is known from any handled Ingress, this one perhaps.
+                // What an Ingress tells of the controller, or claims of an address, is its neighbours' matter by right.
                 let witness = poisoned.objects[at]["kind"] == "Ingress";
-                let lost = |diagnosis: &Diagnosis| {
-                    witness && codes(diagnosis).iter().any(|(code, _)| *code == "IngressControllerStalled")
+                let shared = |diagnosis: &Diagnosis| {
+                    codes(diagnosis).iter().any(|(code, _)| matches!(*code, "IngressControllerStalled" | "StaticAddressUnusable"))
+                };
+                let lost = |key: &Key, diagnosis: &Diagnosis| {
+                    witness && (shared(diagnosis) || after.get(key).is_some_and(|one| shared(one)))
                 };
                 for (key, diagnosis) in
-                    by_target(&before).iter().filter(|(key, diagnosis)| key.0 != namespace && !lost(diagnosis))
+                    by_target(&before).iter().filter(|(key, diagnosis)| key.0 != namespace && !lost(key, diagnosis))
                 {
                     let same = after.get(key).is_some_and(|other| {
                         printed(std::slice::from_ref(*other), &snapshot) == printed(std::slice::from_ref(*diagnosis), &snapshot)
