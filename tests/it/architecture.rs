@@ -10,7 +10,7 @@ use ingress_diagnosis::rules::{CATALOGUE, page};
 use crate::sources;
 
 /// What each module may know of the others; what is not named here, `controller` and `cli`, sees everything.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("snapshot", &[]),
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),
@@ -21,6 +21,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("config", &["snapshot", "topology", "collect"]),
     ("leader", &["collect"]),
     ("server", &["snapshot", "collect", "publish"]),
+    ("wanted", &["topology", "collect"]),
 ];
 
 const PURE: [&str; 4] = ["snapshot", "topology", "rules", "diagnose"];
