@@ -10,11 +10,12 @@ use ingress_diagnosis::rules::{CATALOGUE, page};
 use crate::sources;
 
 /// What each module may know of the others; what is not named here, `controller` and `cli`, sees everything.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("snapshot", &[]),
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),
     ("diagnose", &["snapshot", "topology", "rules"]),
+    ("capture", &["snapshot", "topology"]),
     ("api", &[]),
     ("collect", &["snapshot"]),
     ("publish", &["snapshot", "topology", "rules", "diagnose", "api", "collect"]),
@@ -23,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("server", &["snapshot", "collect", "publish"]),
 ];
 
-const PURE: [&str; 4] = ["snapshot", "topology", "rules", "diagnose"];
+const PURE: [&str; 5] = ["snapshot", "topology", "rules", "diagnose", "capture"];
 
 /// What no pure module may name: I/O, the clock, chance, logging.
 const IMPURE: [&[&str]; 18] = [
