@@ -19,3 +19,4 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod topology;
+pub mod wanted;

@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("config", &["snapshot", "topology", "collect"]),
     ("leader", &["collect"]),
     ("server", &["snapshot", "collect", "publish"]),
+    ("wanted", &["topology", "collect"]),
 ];
 
 const PURE: [&str; 5] = ["snapshot", "topology", "rules", "diagnose", "capture"];
