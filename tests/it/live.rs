@@ -4,6 +4,7 @@ mod changes;
 mod cluster;
 mod costs;
 mod equivalence;
+mod events;
 mod leadership;
 mod played;
 mod product;
