@@ -126,11 +126,7 @@ fn event(target: &TargetRef, uid: &str, status: &IngressDiagnosisStatus, last: &
     let (reason, message) = words(status, last);
     let text = |text: &str| Some(text.to_owned());
     Event {
-        metadata: ObjectMeta {
-            name: Some(name(target, uid, last)),
-            namespace: text(&target.namespace),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(name(target, uid, last)), namespace: text(&target.namespace), ..ObjectMeta::default() },
         involved_object: ObjectReference {
             api_version: text(target.kind.api_version()),
             kind: text(target.kind.as_str()),

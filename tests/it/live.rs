@@ -3,6 +3,7 @@
 mod changes;
 mod cluster;
 mod costs;
+mod dashboards;
 mod equivalence;
 mod events;
 mod leadership;

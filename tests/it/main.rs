@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod clock;
 mod collect;
+mod dashboards;
 mod distrust;
 mod group_rules;
 mod health;

@@ -56,7 +56,10 @@ fn each_change_of_the_root_cause_is_said_once() {
     let mut other = redirected_as("BackendUnhealthy");
     other.verdict = Verdict::Degraded;
     let said = story(&[&broken, &other, &healthy]);
-    assert_eq!(said, [says("Warning", redirected, 0), says("Warning", "BackendUnhealthy", 1), says("Normal", "BackendUnhealthy", 2)]);
+    assert_eq!(
+        said,
+        [says("Warning", redirected, 0), says("Warning", "BackendUnhealthy", 1), says("Normal", "BackendUnhealthy", 2)]
+    );
 }
 
 /// The same diagnosis with another cause first.
@@ -113,7 +116,9 @@ fn the_text_holds_the_reason_and_the_mend() {
 
 #[test]
 fn no_text_is_too_long_and_the_first_command_is_whole() {
-    for (message, sentence, command) in [(3000, 10, 400), (10, 3000, 900), (1500, 1500, 1), (900, 900, 700), (10, 10, 10), (2000, 5, 1000)] {
+    for (message, sentence, command) in
+        [(3000, 10, 400), (10, 3000, 900), (1500, 1500, 1), (900, 900, 700), (10, 10, 10), (2000, 5, 1000)]
+    {
         let long = |word: &str, length: usize| word.repeat(length / word.len() + 1);
         let command = format!("kubectl {}", long("é", command));
         let finding = Finding {
@@ -126,7 +131,8 @@ fn no_text_is_too_long_and_the_first_command_is_whole() {
         assert!(text.contains(&command), "{text}");
         assert!(finding.message.starts_with(text.split(['…', ';']).next().unwrap()), "{text}");
     }
-    let endless = Finding { message: "a".repeat(5000), fix: vec![format!("kubectl {}", "é".repeat(1000))], ..Finding::default() };
+    let endless =
+        Finding { message: "a".repeat(5000), fix: vec![format!("kubectl {}", "é".repeat(1000))], ..Finding::default() };
     let text = warning(&endless);
     assert!(text.len() <= LIMIT && text.ends_with("a…"), "a command that is cut is of no use: {text}");
     let summary = IngressDiagnosisStatus { summary: "ß".repeat(4000), ..IngressDiagnosisStatus::default() };

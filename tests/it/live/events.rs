@@ -18,7 +18,8 @@ const REJECTED: &str = "Warning HealthCheckRejected";
 /// The events that the program has written on an object, in their order; found as `kubectl describe` finds them.
 async fn on(cluster: &Cluster, object: &Value) -> Vec<Value> {
     let of = |field: &str| object["metadata"][field].as_str().unwrap();
-    let about = [("kind", object["kind"].as_str().unwrap()), ("name", of("name")), ("namespace", of("namespace")), ("uid", of("uid"))];
+    let about =
+        [("kind", object["kind"].as_str().unwrap()), ("name", of("name")), ("namespace", of("namespace")), ("uid", of("uid"))];
     let selector: Vec<String> = about.iter().map(|(field, value)| format!("involvedObject.{field}%3D{value}")).collect();
     let path = format!("/api/v1/namespaces/{}/events?fieldSelector={}", of("namespace"), selector.join("%2C"));
     let events = cluster.server.get(&path).await.unwrap()["items"].as_array().cloned().unwrap_or_default();
@@ -58,7 +59,8 @@ async fn answer(stage: &Stage<'_>, status: u16) {
     }
     // What makes somebody ask anew.
     let deployment = "/apis/apps/v1/namespaces/argocd/deployments/argocd-server";
-    let restart = json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": status.to_string()}}}}});
+    let restart =
+        json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": status.to_string()}}}}});
     stage.cluster.server.patch(deployment, &restart).await.unwrap();
 }
 
@@ -114,7 +116,10 @@ async fn each_change_of_the_root_cause_is_said_once_on_the_ingress() {
     assert!(stage.google.update(|world| world.set_health("argocd-server", "HEALTHY")) > 0);
     let all = until_told(&cluster, &argocd, &[REDIRECTED, REJECTED, "Normal Resolved"], &fourth).await;
     let gone = all[2]["message"].as_str().unwrap();
-    assert!(gone.starts_with("HealthCheckRejected has gone; serves at ") && gone.ends_with(", 2 of 2 endpoints healthy"), "{gone}");
+    assert!(
+        gone.starts_with("HealthCheckRejected has gone; serves at ") && gone.ends_with(", 2 of 2 endpoints healthy"),
+        "{gone}"
+    );
     fourth.look_again().await;
     assert_eq!(on(&cluster, &argocd).await, all);
     let thumbs = ingress(&cluster, "media", "thumbs").await;
