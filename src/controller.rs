@@ -27,6 +27,7 @@ use crate::leader::Candidate;
 use crate::publish::events::Events;
 use crate::publish::metrics::Metrics;
 use crate::publish::owned::{Owned, WriteError, Written};
+use crate::publish::status;
 use crate::server::{self, Sources};
 use crate::snapshot::{Observed, Snapshot};
 use crate::topology::{Fleet, TargetKind, TargetRef, Topology};
@@ -258,7 +259,7 @@ impl Controller {
         }
         targets.extend(self.owned.targets().into_iter().filter(|target| out_of_sight(&snapshot, target)));
         drop(snapshot);
-        self.metrics.reconcile.observe(started.elapsed().as_secs_f64());
+        self.metrics.reconciled(started.elapsed().as_secs_f64(), Timestamp::now());
         targets
     }
 
@@ -291,6 +292,7 @@ impl Controller {
         if !leads || !*self.owned.listed().borrow() {
             return;
         }
+        self.show_what_stands();
         let now = Timestamp::now();
         let due: Vec<_> = self
             .kept
@@ -330,6 +332,16 @@ impl Controller {
         }
     }
 
+    /// What whoever led before has published stands until it is written anew, and is shown until then: a series that ends with one leader
+    /// and begins minutes later with the next would end an alert.
+    fn show_what_stands(&self) {
+        for target in self.kept.keys().filter(|target| !self.metrics.shows(target)) {
+            if let Some(object) = self.owned.get(target).filter(|object| object.status.is_some()) {
+                self.metrics.publish(target, object);
+            }
+        }
+    }
+
     fn may_be_written(&self, target: &TargetRef, kept: &Kept, asked: bool) -> bool {
         let stands = self.owned.get(target).is_some_and(|object| object.status.is_some());
         let resting = kept.failure.as_ref().is_some_and(|failure| failure.retry > Instant::now());
@@ -362,10 +374,17 @@ impl Controller {
                 kept.failure = Some(WriteFailure { words, retry: Instant::now() + RETRY });
             }
         }
-        let verdict = diagnosis.verdict.as_str();
-        let status = self.owned.get(target).and_then(|object| object.status.clone());
-        let since = status.filter(|status| status.verdict == verdict).and_then(|status| status.since).map(|since| since.0);
-        self.metrics.publish(target, diagnosis, since, now);
+        let stands = self.owned.get(target);
+        let shown = match stands {
+            Some(object) if kept.failure.is_none() => object,
+            // What could not be written is shown nevertheless.
+            stands => {
+                let stands = stands.as_deref().and_then(|object| object.status.as_ref());
+                let context = status::Context { now, generation: None, docs: &self.config.docs.base_url };
+                Arc::new(status::object(diagnosis, &[], status::status(diagnosis, stands, context)))
+            }
+        };
+        self.metrics.publish(target, shown);
         for group in &kept.wanted.groups {
             if let Some(read) = self.collector.compute.read_at(&group.group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));

@@ -12,6 +12,7 @@ mod health;
 mod house;
 mod live;
 mod manifests;
+mod metrics;
 mod path_rules;
 mod recording;
 mod scenarios;
