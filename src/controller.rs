@@ -5,6 +5,7 @@
 //! target that could not be seen for one that is gone.
 
 mod kept;
+mod told;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::collect::{self, Changes, Collector, World};
 use crate::config::Config;
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::leader::Candidate;
+use crate::publish::events::Events;
 use crate::publish::metrics::Metrics;
 use crate::publish::owned::{Owned, WriteError, Written};
 use crate::publish::status;
@@ -97,7 +99,8 @@ pub async fn run(config: Config, kube_config: kube::Config, mut shutdown: watch:
     let metrics = Arc::new(Metrics::new()?);
     let world = Arc::new(World::new());
     let (leads, leading) = watch::channel(!config.leader_election.enabled);
-    let owned = Arc::new(Owned::new(client.clone(), leading.clone()));
+    let owned = Arc::new(Owned::new(client.clone(), leading.clone(), config.events.enabled));
+    let events = Events::new(client.clone(), leading.clone());
     let collector = collect::start(client.clone(), config.collect(), world.clone(), leading.clone(), shutdown.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen, "started");
 
@@ -132,7 +135,7 @@ pub async fn run(config: Config, kube_config: kube::Config, mut shutdown: watch:
         });
     }
 
-    let mut controller = Controller { config, world, owned, collector, metrics, leading, kept: BTreeMap::new() };
+    let mut controller = Controller { config, world, owned, events, collector, metrics, leading, kept: BTreeMap::new() };
     let stopping = shutdown.clone();
     let result = tokio::select! {
         result = controller.run() => result,
@@ -189,6 +192,7 @@ struct Controller {
     config: Config,
     world: Arc<World>,
     owned: Arc<Owned>,
+    events: Events,
     collector: Collector,
     metrics: Arc<Metrics>,
     leading: watch::Receiver<bool>,
@@ -271,8 +275,8 @@ impl Controller {
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),
             Instant::now(),
         );
-        let (logged, failure) = before.map(|before| (before.logged, before.failure)).unwrap_or_default();
-        let kept = Kept { diagnosis, wanted, awaits, logged, due: true, failure };
+        let (logged, told, failure) = before.map(|before| (before.logged, before.told, before.failure)).unwrap_or_default();
+        let kept = Kept { diagnosis, wanted, awaits, logged, told, due: true, failure };
         self.kept.insert(target.clone(), kept);
     }
 
@@ -318,6 +322,7 @@ impl Controller {
         for (target, diagnosis, result) in written {
             self.keep_result(&target, &diagnosis, result, now);
         }
+        self.tell(now).await;
         match self.owned.delete_stale(present).await {
             Ok(deleted) => deleted
                 .iter()

@@ -3,9 +3,11 @@
 
 mod alerts;
 mod architecture;
+mod capture;
 mod cli;
 mod clock;
 mod collect;
+mod dashboards;
 mod distrust;
 mod group_rules;
 mod health;
