@@ -83,14 +83,14 @@ fn text_of(value: &Value, field: &str) -> String {
 
 /// What a query names: metrics with the labels that select them, labels that it groups or joins by, functions left out.
 #[derive(Debug, Default)]
-struct Names {
+pub struct Names {
     metrics: Vec<(String, Vec<String>)>,
     labels: Vec<String>,
 }
 
 impl Names {
     /// Reads PromQL as far as names go.
-    fn of(expression: &str) -> Self {
+    pub fn of(expression: &str) -> Self {
         let text = without_strings(expression);
         let mut names = Self::default();
         let mut rest = text.as_str();
@@ -130,7 +130,7 @@ impl Names {
     }
 
     /// What of it the program does not export.
-    fn unknown(&self) -> Vec<String> {
+    pub fn unknown(&self) -> Vec<String> {
         let mut unknown = Vec::new();
         let mut of_all: BTreeSet<&str> = SCRAPED.into_iter().collect();
         for (metric, selected) in &self.metrics {

@@ -9,6 +9,7 @@ mod events;
 mod leadership;
 mod played;
 mod product;
+mod prometheus;
 mod restart;
 mod rights;
 mod stage;
