@@ -116,6 +116,16 @@ fn the_page_of_the_alerts_has_each() {
 }
 
 #[test]
+fn the_readme_lists_them() {
+    let readme = std::fs::read_to_string(sources::root().join("README.md")).unwrap();
+    for rule in rules() {
+        let [alert, severity, after] = ["/alert", "/labels/severity", "/for"].map(|path| field(&rule, path));
+        let row = format!("| `{alert}` | {severity} | {after} | ");
+        assert!(readme.contains(&row), "README.md lacks {row}");
+    }
+}
+
+#[test]
 fn the_operators_forms_are_made_from_the_source() {
     let text = text();
     let rules = &text[text.find("groups:\n").unwrap()..];
