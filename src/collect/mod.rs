@@ -17,7 +17,9 @@ mod container;
 mod credentials;
 mod identity;
 mod kubernetes;
+pub mod once;
 mod prober;
+mod tape;
 mod world;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ pub use credentials::CredentialsMode;
 pub use kubernetes::prepare;
 pub(crate) use kubernetes::words;
 pub use prober::{Prober, ProberStats, Question};
+pub use tape::Tape;
 pub use world::{Changes, World};
 
 /// Our name in front of every server but a pod.
@@ -113,14 +116,40 @@ pub fn start(
 ) -> Collector {
     let mut tasks = JoinSet::new();
     kubernetes::spawn(&mut tasks, &client, &world, settings.namespace.as_deref());
-
-    let credentials = Arc::new(credentials::Credentials::new(settings.credentials));
     tasks.spawn(identity::run(world.clone(), settings.clone()));
-    tasks.spawn(container::run(world.clone(), settings.container_endpoint.clone(), credentials.clone(), active.clone()));
+    beside(tasks, settings, &world, None, &active, shutdown)
+}
+
+/// Starts to read everything but the API server, which somebody else lists. Project, name and location of the cluster should be known.
+pub fn start_beside_lists(
+    settings: Settings,
+    world: &Arc<World>,
+    tape: Option<Tape>,
+    active: &watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
+) -> Collector {
+    beside(JoinSet::new(), settings, world, tape, active, shutdown)
+}
+
+fn beside(
+    mut tasks: JoinSet<()>,
+    settings: Settings,
+    world: &Arc<World>,
+    tape: Option<Tape>,
+    active: &watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
+) -> Collector {
+    let credentials = Arc::new(credentials::Credentials::new(settings.credentials));
+    let container =
+        container::run(world.clone(), settings.container_endpoint.clone(), credentials.clone(), tape.clone(), active.clone());
+    tasks.spawn(container);
     let (reader, compute) =
-        compute::Reader::new(&world, &settings.compute_endpoint, &credentials, settings.reads_per_minute, &active);
+        compute::Reader::new(world, &settings.compute_endpoint, &credentials, settings.reads_per_minute, active);
+    if let Some(tape) = tape {
+        compute.record(tape);
+    }
     tasks.spawn(reader.run());
-    let (asker, prober) = prober::Asker::new(&world, settings.probe_enabled, settings.connect_to, &active);
+    let (asker, prober) = prober::Asker::new(world, settings.probe_enabled, settings.connect_to, active);
     tasks.spawn(asker.run());
 
     Collector { compute, prober, supervisor: tokio::spawn(supervise(tasks, shutdown)) }

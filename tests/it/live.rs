@@ -5,6 +5,7 @@ mod cluster;
 mod costs;
 mod equivalence;
 mod leadership;
+mod oneshot;
 mod played;
 mod product;
 mod restart;
