@@ -5,6 +5,7 @@
 //! program's face.
 
 pub mod api;
+pub mod capture;
 pub mod cli;
 pub mod collect;
 pub mod config;

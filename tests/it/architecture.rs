@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),
     ("diagnose", &["snapshot", "topology", "rules"]),
+    ("capture", &["snapshot", "topology"]),
     ("api", &[]),
     ("collect", &["snapshot"]),
     ("publish", &["snapshot", "topology", "rules", "diagnose", "api", "collect"]),
@@ -24,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("wanted", &["topology", "collect"]),
 ];
 
-const PURE: [&str; 4] = ["snapshot", "topology", "rules", "diagnose"];
+const PURE: [&str; 5] = ["snapshot", "topology", "rules", "diagnose", "capture"];
 
 /// What no pure module may name: I/O, the clock, chance, logging.
 const IMPURE: [&[&str]; 18] = [

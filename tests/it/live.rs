@@ -3,7 +3,9 @@
 mod changes;
 mod cluster;
 mod costs;
+mod dashboards;
 mod equivalence;
+mod events;
 mod leadership;
 mod oneshot;
 mod played;

@@ -2,15 +2,18 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod capture;
 mod cli;
 mod clock;
 mod collect;
+mod dashboards;
 mod distrust;
 mod group_rules;
 mod health;
 mod house;
 mod live;
 mod manifests;
+mod metrics;
 mod path_rules;
 mod recording;
 mod scenarios;

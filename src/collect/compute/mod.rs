@@ -146,6 +146,11 @@ impl ComputeReader {
         guard(&self.shared.read_at).iter().map(|(what, at)| (what.clone(), age(*at))).collect()
     }
 
+    /// When the oldest fact was read of those that are read again and again.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        guard(&self.shared.read_at).values().min().copied()
+    }
+
     /// What was asked so far.
     pub fn stats(&self) -> ComputeStats {
         ComputeStats { requests: guard(&self.shared.requests).clone(), budget: self.shared.budget }

@@ -29,6 +29,11 @@ impl<'a> Stage<'a> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
         let mut world = World::read(root.join(folder)).unwrap();
         world.shift_to_now();
+        Self::play(cluster, world).await
+    }
+
+    /// Loads a world of now.
+    pub async fn play(cluster: &'a Cluster, world: World) -> Self {
         let google = Google::start(world.clone()).await.unwrap();
         let pods = Pods::start(world.probes.as_deref().unwrap_or_default()).await.unwrap();
         world.load(&cluster.server).await.unwrap();
