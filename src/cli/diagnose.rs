@@ -18,12 +18,14 @@ use crate::topology::{Fleet, Grace, TargetRef, Topology};
 
 use super::cluster::ClusterArgs;
 use super::progress::Line;
-use super::{DiagnoseArgs, LiveArgs, Outcome, Output, print};
+use super::{DiagnoseArgs, LiveArgs, Outcome, Output, print, watch};
 
 pub(super) fn diagnose(args: &DiagnoseArgs) -> Outcome {
     let config = Config::load(args.settings.config.as_deref(), &args.settings.set)?;
     match of_folder(&args.what) {
+        Some(_) if args.watch => Err("--watch looks at a cluster, a folder does not change: leave one of them out".into()),
         Some((path, names)) => recorded(args, &config, &path, names),
+        None if args.watch => super::in_runtime(watch::watch(args, config)),
         None => super::in_runtime(live(args, config)),
     }
 }

@@ -1,13 +1,15 @@
-//! The program's face: `run`, `diagnose`, `explain`, `crd`.
+//! The program's face: `run`, `diagnose`, `capture`, `explain`, `crd`.
 //!
 //! Enters: arguments. Leaves: data on stdout, everything else on stderr, an exit code that scripts can rely on.
 //! Never: prints a panic or more than one sentence for what the user can mend.
 
+mod capture;
 mod cluster;
 mod diagnose;
 mod explain;
 mod progress;
 mod run;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Command {
     Run(RunArgs),
     /// Diagnose a cluster or a recorded world, once; exit code 0: no error found, 1: at least one, 2: it could not be done
     Diagnose(DiagnoseArgs),
+    /// Write what a diagnosis of a cluster reads to a folder or a .tar.gz, which `diagnose` reads again
+    Capture(CaptureArgs),
     /// Print the page about a code, or the list of all codes
     Explain {
         /// The code, as `HealthCheckRedirected`; upper and lower case do not matter
@@ -65,9 +69,25 @@ struct DiagnoseArgs {
     what: Vec<String>,
     #[command(flatten)]
     live: LiveArgs,
+    /// Stay, and print again what has changed
+    #[arg(short, long)]
+    watch: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+#[derive(Debug, Args)]
+struct CaptureArgs {
+    /// A folder that is empty or does not exist yet, or a .tar.gz or .tgz that does not
+    folder: PathBuf,
+    /// Only what the diagnosis of these reads: Ingresses, or service.NAME
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    live: LiveArgs,
     #[command(flatten)]
     settings: SettingArgs,
 }
@@ -136,6 +156,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Diagnose(args) => diagnose::diagnose(&args),
+        Command::Capture(args) => capture::capture(&args),
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Crd => explain::crd(),
     };

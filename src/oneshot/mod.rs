@@ -9,6 +9,7 @@
 //! Enters: a cluster, which targets, how long it may take. Leaves: the world and its diagnoses, what was missing, in words. Never: writes
 //! to any server; diagnoses otherwise than from a folder; asks for what no diagnosis looks for, unless it records.
 
+mod record;
 mod said;
 
 use std::collections::BTreeSet;
@@ -150,6 +151,17 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     Ok(Seen { world: pass.world, targets: look.targets, diagnoses: look.diagnoses, warnings })
 }
 
+/// Finds out whether the API server answers and knows us, and which cluster this is.
+pub async fn reach(ask: &mut Ask) -> Result<(), OneshotError> {
+    let world = Arc::new(World::new());
+    let url = ask.kube.cluster_url.to_string();
+    let lists = Lists::new(client(ask.kube.clone())?, url, &world, ask.namespace.as_deref(), None);
+    lists.read(&once::identifying_kinds()).await?;
+    ask.settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), ask.context.is_none()).await;
+    ask.settings.probe_enabled = ask.probing == Probing::Direct;
+    Ok(())
+}
+
 fn client(config: kube::Config) -> Result<kube::Client, OneshotError> {
     kube::Client::try_from(collect::prepare(config)).map_err(|error| OneshotError::Client(collect::words(&error)))
 }
@@ -202,7 +214,7 @@ impl Pass {
     fn look(&self) -> Look {
         let snapshot = self.world.read_at(Timestamp::now());
         let fleet = Fleet::of(&snapshot);
-        let targets = fleet.targets.iter().filter(|target| is_asked_for(&self.ask.names, target));
+        let targets = fleet.targets.iter().filter(|target| self.ask.is_for(target));
         let mut look =
             Look { targets: Vec::new(), diagnoses: Vec::new(), wanted: Vec::new(), missed: BTreeSet::new(), pending: false };
         for target in targets {
@@ -303,6 +315,9 @@ impl Pass {
     }
 }
 
-fn is_asked_for(names: &[String], target: &TargetRef) -> bool {
-    names.is_empty() || names.contains(&target.diagnosis_name())
+impl Ask {
+    /// Whether a target is among those that are asked for.
+    pub fn is_for(&self, target: &TargetRef) -> bool {
+        self.names.is_empty() || self.names.contains(&target.diagnosis_name())
+    }
 }

@@ -180,6 +180,12 @@ pub fn needed_kinds() -> BTreeSet<String> {
     .into()
 }
 
+/// The kinds that tell which cluster this is.
+pub fn identifying_kinds() -> BTreeSet<String> {
+    use crate::snapshot::kubernetes::Kind as _;
+    [Node::resource()].into()
+}
+
 impl Lists {
     /// Says of every kind that it was not read yet. With a namespace, that one and the few objects of kube-system that any diagnosis needs
     /// are listed.
