@@ -3,9 +3,13 @@
 //! Enters: flags, the kubeconfig, the service account of a pod. Leaves: how to reach the API server, and the namespace. Never: asks it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+/// Whoever waits at a prompt is told sooner that nobody answers.
+const CONNECT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct ClusterArgs {
@@ -72,7 +76,10 @@ impl ClusterArgs {
         }
         let options = KubeConfigOptions { context: Some(name.clone()), ..KubeConfigOptions::default() };
         match kube::Config::from_custom_kubeconfig(kubeconfig, &options).await {
-            Ok(kube) => Ok(Cluster { kube, context: Some(name) }),
+            Ok(mut kube) => {
+                kube.connect_timeout = Some(CONNECT);
+                Ok(Cluster { kube, context: Some(name) })
+            }
             Err(error) => Err(ClusterError::Context { name, path, why: words(&error) }),
         }
     }

@@ -35,7 +35,8 @@ pub(super) fn diagnose(args: &DiagnoseArgs) -> Outcome {
 fn of_folder(what: &[String]) -> Option<(PathBuf, &[String])> {
     let (first, names) = what.split_first()?;
     let path = Path::new(first);
-    let written_as_one = first.contains('/') || first.ends_with(".tar.gz") || first.ends_with(".tgz") || matches!(&**first, "." | "..");
+    let written_as_one =
+        first.contains('/') || first.ends_with(".tar.gz") || first.ends_with(".tgz") || matches!(&**first, "." | "..");
     (written_as_one || path.join("meta.yaml").is_file()).then(|| (path.to_owned(), names))
 }
 

@@ -64,11 +64,7 @@ pub(super) struct Found {
 pub(super) fn of_context(name: &str) -> Option<Found> {
     let [project, location, cluster] = name.strip_prefix("gke_")?.split('_').collect::<Vec<_>>().try_into().ok()?;
     let whole = [project, location, cluster].iter().all(|part| !part.is_empty());
-    whole.then(|| Found {
-        project: project.to_owned(),
-        cluster_name: cluster.to_owned(),
-        cluster_location: location.to_owned(),
-    })
+    whole.then(|| Found { project: project.to_owned(), cluster_name: cluster.to_owned(), cluster_location: location.to_owned() })
 }
 
 impl Found {

@@ -120,31 +120,42 @@ pub fn start(
     beside(tasks, settings, &world, None, &active, shutdown)
 }
 
+/// For whoever reads once and goes.
+#[derive(Debug, Clone, Default)]
+pub struct Once {
+    /// What is read is taken down there.
+    pub tape: Option<Tape>,
+}
+
 /// Starts to read everything but the API server, which somebody else lists. Project, name and location of the cluster should be known.
 pub fn start_beside_lists(
     settings: Settings,
     world: &Arc<World>,
-    tape: Option<Tape>,
+    once: Once,
     active: &watch::Receiver<bool>,
     shutdown: watch::Receiver<bool>,
 ) -> Collector {
-    beside(JoinSet::new(), settings, world, tape, active, shutdown)
+    beside(JoinSet::new(), settings, world, Some(once), active, shutdown)
 }
 
 fn beside(
     mut tasks: JoinSet<()>,
     settings: Settings,
     world: &Arc<World>,
-    tape: Option<Tape>,
+    once: Option<Once>,
     active: &watch::Receiver<bool>,
     shutdown: watch::Receiver<bool>,
 ) -> Collector {
+    let tape = once.as_ref().and_then(|once| once.tape.clone());
     let credentials = Arc::new(credentials::Credentials::new(settings.credentials));
     let container =
         container::run(world.clone(), settings.container_endpoint.clone(), credentials.clone(), tape.clone(), active.clone());
     tasks.spawn(container);
-    let (reader, compute) =
-        compute::Reader::new(world, &settings.compute_endpoint, &credentials, settings.reads_per_minute, active);
+    let reads = settings.reads_per_minute;
+    let (mut reader, compute) = compute::Reader::new(world, &settings.compute_endpoint, &credentials, reads, active);
+    if once.is_some() {
+        reader = reader.for_once(reads);
+    }
     if let Some(tape) = tape {
         compute.record(tape);
     }

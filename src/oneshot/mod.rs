@@ -23,15 +23,17 @@ use tokio::time::{Instant, sleep};
 use crate::collect::once::{self, Lists, OnceError, PodProxy, ProxyError};
 use crate::collect::{self, Collector, Question, Settings, Tape, World};
 use crate::diagnose::{Diagnosis, diagnose};
-use crate::snapshot::{Observed, Snapshot};
 use crate::topology::{Fleet, Grace, TargetRef, Topology};
 use crate::wanted::{self, Wanted};
 
-/// How often it is looked whether the readers are done.
+/// How often it is asked whether the readers are done.
 const POLL: Duration = Duration::from_millis(4);
 
-/// How often the diagnoses are made again while something is still to come that they do not wait for by name.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often the diagnoses are made again while they are not.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The same once they have caught up and something that nobody announces is still to come.
+const LOOK_SOON: Duration = Duration::from_millis(20);
 
 /// How pods are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -138,13 +140,14 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     let in_cluster = ask.context.is_none();
     let mut settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), in_cluster).await;
     settings.probe_enabled = ask.probing == Probing::Direct;
-    once::say_what_is_not_known(&world, &settings);
-    // Without a project there is nothing to ask Google for.
-    let (_active, active) = watch::channel(!settings.project.is_empty());
+    let google = once::can_ask_google(&world, &settings, in_cluster).await;
+    let (_active, active) = watch::channel(google);
     let (_stop, shutdown) = watch::channel(false);
-    let collector = collect::start_beside_lists(settings.clone(), &world, ask.tape.clone(), &active, shutdown);
+    let collector =
+        collect::start_beside_lists(settings.clone(), &world, collect::Once { tape: ask.tape.clone() }, &active, shutdown);
 
-    let mut pass = Pass { ask, settings, world, lists, collector, asked: BTreeSet::new(), refused: Vec::new(), begun: Instant::now() };
+    let (asked, refused, begun) = (BTreeSet::new(), Vec::new(), Instant::now());
+    let mut pass = Pass { ask, settings, world, lists, collector, google, asked, refused, begun };
     let (look, late) = pass.run(deadline, progress).await?;
     pass.check_project()?;
     let warnings = pass.warnings(late);
@@ -172,6 +175,8 @@ struct Pass {
     world: Arc<World>,
     lists: Lists,
     collector: Collector,
+    /// Whether Google is asked at all.
+    google: bool,
     /// Questions that went through the proxy.
     asked: BTreeSet<Question>,
     refused: Vec<ProxyError>,
@@ -226,29 +231,22 @@ impl Pass {
         wanted::tell(look.wanted.iter(), &self.collector.compute, &self.collector.prober);
         look.missed = snapshot.kubernetes.missed().into_iter().collect();
         look.pending = look.wanted.iter().any(|wanted| wanted.lists_pending || wanted.groups_pending)
-            || self.collector.compute.hosts_pending(&snapshot)
-            || !self.is_caught_up(&snapshot);
+            || (self.google && self.collector.compute.hosts_pending(&snapshot))
+            || !self.collector.prober.caught_up();
         look
     }
 
-    fn is_caught_up(&self, snapshot: &Snapshot) -> bool {
-        let compute = self.settings.project.is_empty() || self.collector.compute.caught_up();
-        let cluster = !matches!(&snapshot.cluster, Observed::Unknown(why) if &*why.reason == "NotRead");
-        compute && cluster && self.collector.prober.caught_up()
-    }
-
-    /// Waits until the readers have caught up, or a little while when they have and something is still to come.
+    /// Waits until the readers have caught up, or have had some time.
     async fn wait(&self, look: &Look, deadline: Instant, progress: &mut (dyn FnMut(&Progress) + Send)) {
-        if self.is_caught_up(&self.world.read()) {
-            sleep(LOOK_AGAIN).await;
+        let caught_up = || self.collector.compute.caught_up() && self.collector.prober.caught_up();
+        if caught_up() {
+            sleep(LOOK_SOON).await;
             return;
         }
-        while Instant::now() < deadline {
+        let until = deadline.min(Instant::now() + LOOK_AGAIN);
+        while Instant::now() < until && !caught_up() {
             sleep(POLL).await;
             progress(&self.progress(look));
-            if self.is_caught_up(&self.world.read()) {
-                return;
-            }
         }
     }
 

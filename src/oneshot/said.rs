@@ -11,7 +11,8 @@ use crate::snapshot::{Observed, Snapshot, Source, Unknown};
 
 /// Nothing has one of these names.
 pub(super) fn no_target(ask: &Ask) -> String {
-    let place = ask.namespace.as_ref().map_or_else(|| "in any namespace".to_owned(), |namespace| format!("in namespace {namespace}"));
+    let place =
+        ask.namespace.as_ref().map_or_else(|| "in any namespace".to_owned(), |namespace| format!("in namespace {namespace}"));
     format!(
         "there is no Ingress of GKE's named {} {place}: a Service with a standalone NEG is named service.NAME, -A looks everywhere, and a \
          folder is written with a /",

@@ -55,7 +55,8 @@ fn in_one_line(text: &mut String, healthy: &[&Diagnosis]) {
     let unanswered = healthy.iter().filter(|diagnosis| !diagnosis.inconclusive.is_empty()).count();
     for (at, diagnosis) in healthy.iter().enumerate() {
         let left = healthy.len() - at;
-        let name = format!("{}{}/{}", if at > 0 { ", " } else { "" }, diagnosis.target.namespace, diagnosis.target.diagnosis_name());
+        let name =
+            format!("{}{}/{}", if at > 0 { ", " } else { "" }, diagnosis.target.namespace, diagnosis.target.diagnosis_name());
         let room = if left > 1 { format!(" and {left} more").chars().count() } else { 0 };
         if at > 0 && line.chars().count() + name.chars().count() + room > WIDTH {
             let _ = write!(line, " and {left} more");

@@ -10,7 +10,7 @@ use ingress_diagnosis::rules::{CATALOGUE, page};
 use crate::sources;
 
 /// What each module may know of the others; what is not named here, `controller` and `cli`, sees everything.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("snapshot", &[]),
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),
@@ -23,6 +23,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("leader", &["collect"]),
     ("server", &["snapshot", "collect", "publish"]),
     ("wanted", &["topology", "collect"]),
+    ("oneshot", &["snapshot", "topology", "diagnose", "collect", "wanted"]),
 ];
 
 const PURE: [&str; 5] = ["snapshot", "topology", "rules", "diagnose", "capture"];

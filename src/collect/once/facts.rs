@@ -3,6 +3,7 @@
 //! Enters: the world after the first lists. Leaves: `meta`, answers, and a reason for whatever was given up. Never: overwrites a fact.
 
 use crate::collect::Settings;
+use crate::collect::credentials::{self, CredentialsMode};
 use crate::collect::identity::{self, Found};
 use crate::collect::world::{Change, World};
 use crate::snapshot::compute::{ApiError, COLLECTIONS};
@@ -23,28 +24,37 @@ pub async fn identify(world: &World, mut settings: Settings, context: Option<&st
     settings
 }
 
-/// Says why Google is not read, where it cannot be: the project, or the name or location of the cluster, is not known.
-pub fn say_what_is_not_known(world: &World, settings: &Settings) {
-    let nameless = settings.cluster_name.is_empty() || settings.cluster_location.is_empty();
-    let why = |source: Source, resource: &str, message: &str| Unknown {
+/// Whether there is any use in asking Google. Says to the world why not, and what of it cannot be asked.
+pub async fn can_ask_google(world: &World, settings: &Settings, in_cluster: bool) -> bool {
+    let Settings { project, cluster_name, cluster_location, .. } = settings;
+    let unknown = |source: Source, resource: &str, reason: &str, message: &str| Unknown {
         source,
         resource: resource.into(),
-        reason: "NotKnown".into(),
+        reason: reason.into(),
         message: message.into(),
     };
+    let why = if project.is_empty() {
+        Some(("NotKnown", "the project is not known: set project"))
+    } else if settings.credentials == CredentialsMode::Default && !in_cluster && !credentials::are_there().await {
+        Some(("NoCredentials", "no Google credentials"))
+    } else {
+        None
+    };
+    let nameless = cluster_name.is_empty() || cluster_location.is_empty();
+    let no_cluster = why.or(nameless.then_some(("NotKnown", "the cluster is not known: set cluster.name and cluster.location")));
     world.edit(|snapshot| {
-        if settings.project.is_empty() {
+        if let Some((reason, message)) = why {
             for collection in COLLECTIONS {
-                let message = "the project is not known: set project";
-                snapshot.compute.unread.insert((*collection).into(), why(Source::Compute, collection, message));
+                let why = unknown(Source::Compute, collection, reason, message);
+                snapshot.compute.unread.insert((*collection).into(), why);
             }
         }
-        if settings.project.is_empty() || nameless {
-            let message = "project, name or location of the cluster is not known: set project, cluster.name and cluster.location";
-            snapshot.cluster = Observed::Unknown(why(Source::Container, "clusters", message));
+        if let Some((reason, message)) = no_cluster {
+            snapshot.cluster = Observed::Unknown(unknown(Source::Container, "clusters", reason, message));
         }
         Change::Everything
     });
+    why.is_none()
 }
 
 /// Keeps answers that came another way than the prober's.

@@ -26,7 +26,7 @@ use crate::snapshot::kubernetes::{
     ManagedCertificate, Namespace, NetworkPolicy, Node, Pod, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
 };
 use crate::snapshot::{Source, Unknown};
-pub use facts::{identify, keep_answers, not_in_time, say_what_is_not_known};
+pub use facts::{can_ask_google, identify, keep_answers, not_in_time};
 use pages::Refusal;
 pub use proxy::{PodProxy, ProxyError};
 
@@ -307,12 +307,7 @@ impl Lists {
             }
             Err(Refusal::Other(reason, message)) => (reason, message),
         };
-        Some(Unknown {
-            source: Source::Kubernetes,
-            resource: resource.into(),
-            reason: reason.into(),
-            message: message.into(),
-        })
+        Some(Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() })
     }
 
     fn keep<T: Stored>(&self, text: &RawValue, place: &Place, keep: fn(&T) -> bool) {
