@@ -7,6 +7,7 @@ mod dashboards;
 mod equivalence;
 mod events;
 mod leadership;
+mod oneshot;
 mod played;
 mod product;
 mod restart;
