@@ -10,6 +10,7 @@ mod leadership;
 mod oneshot;
 mod played;
 mod product;
+mod proxied;
 mod restart;
 mod rights;
 mod stage;

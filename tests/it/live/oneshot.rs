@@ -18,24 +18,24 @@ use super::{OWN, played};
 const WORLDS: [&str; 4] = ["argocd-redirect", "healthy-neg", "addon-disabled", "provisioning"];
 
 /// A folder with what a command needs beside its arguments.
-struct Desk {
+pub struct Desk {
     folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new(cluster: &Cluster, token: &str, settings: &Value) -> Self {
+    pub fn new(cluster: &Cluster, token: &str, settings: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         cluster.server.write_kubeconfig(&folder.path().join("kubeconfig"), token).unwrap();
         std::fs::write(folder.path().join("settings.yaml"), settings.to_string()).unwrap();
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs the program with the settings and the kubeconfig.
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().await.unwrap()
     }
 
@@ -64,7 +64,7 @@ impl Desk {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -78,7 +78,7 @@ async fn a_cluster_is_diagnosed_as_its_folder_is() {
         let expected = played::expected(&stage.world, &stage.settings());
         let seen = desk.diagnoses(&["-A", way(&stage.world)]).await;
         wrong.extend(differences(&expected, &seen, &stage.world).into_iter().map(|difference| format!("{folder}: {difference}")));
-        stage.world.clear(&cluster.server).await.unwrap();
+        stage.clear_loaded().await;
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -159,7 +159,7 @@ async fn a_capture_is_diagnosed_as_the_cluster_and_as_what_was_loaded() {
             wrong.extend(differences.into_iter().map(|difference| format!("{folder}, {name}: {difference}")));
         }
         wrong.extend(as_sent(&stage.world, &desk.path("taken")).into_iter().map(|difference| format!("{folder}: {difference}")));
-        stage.world.clear(&cluster.server).await.unwrap();
+        stage.clear_loaded().await;
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
