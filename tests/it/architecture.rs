@@ -10,7 +10,7 @@ use ingress_diagnosis::rules::{CATALOGUE, page};
 use crate::sources;
 
 /// What each module may know of the others; what is not named here, `controller` and `cli`, sees everything.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("snapshot", &[]),
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),
@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("oneshot", &["snapshot", "topology", "diagnose", "collect", "wanted"]),
 ];
 
-const PURE: [&str; 5] = ["snapshot", "topology", "rules", "diagnose", "capture"];
+const PURE: &[&str] = &["snapshot", "topology", "rules", "diagnose", "capture"];
 
 /// What no pure module may name: I/O, the clock, chance, logging.
 const IMPURE: [&[&str]; 18] = [

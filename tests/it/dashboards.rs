@@ -72,7 +72,7 @@ impl Board {
         self.variables()
             .iter()
             .filter(|variable| variable["type"] == "query")
-            .map(|variable| text_of(variable, "definition"))
+            .map(|variable| text_of(&variable["query"], "query"))
             .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: fewer links, less waiting.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alerts;
 mod architecture;
 mod capture;
 mod cli;
@@ -15,6 +16,7 @@ mod live;
 mod manifests;
 mod metrics;
 mod path_rules;
+mod promql;
 mod recording;
 mod scenarios;
 mod sources;
