@@ -101,7 +101,7 @@ struct LiveArgs {
     #[arg(long, value_enum, default_value_t = Probe::Off)]
     probe: Probe,
     /// How long to read before answering with what there is: 90s, 10m
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = time)]
     timeout: Duration,
 }
 

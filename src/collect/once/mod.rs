@@ -220,6 +220,11 @@ impl Lists {
         }
     }
 
+    /// Whether a kind was not listed yet.
+    pub fn is_new(&self, kind: &str) -> bool {
+        !self.state().listed.contains(kind)
+    }
+
     /// The objects that were passed over.
     pub fn malformed(&self) -> Vec<Malformed> {
         let mut malformed = self.state().malformed.clone();

@@ -50,7 +50,12 @@ impl Desk {
     }
 
     fn command(&self, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(PROGRAM);
+        self.command_of(PROGRAM, arguments)
+    }
+
+    /// The same for another build of the program.
+    pub fn command_of(&self, program: &str, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program);
         command.args(arguments).arg("--config").arg(self.path("settings.yaml")).env("KUBECONFIG", self.path("kubeconfig"));
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").kill_on_drop(true);
         command
@@ -131,9 +136,17 @@ async fn a_hundred_ingresses_take_fifteen_requests_that_only_read() {
 }
 
 /// A hundred healthy Ingresses, each with one network endpoint group: a zonal cluster.
-fn fleet() -> World {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg");
-    World::read(root).unwrap().in_one_zone().copies(&["shop", "status"], 50).unwrap()
+pub fn fleet() -> World {
+    healthy().in_one_zone().copies(&["shop"], 100).unwrap()
+}
+
+/// The same in three zones, so with three groups each.
+pub fn regional_fleet() -> World {
+    healthy().copies(&["shop"], 100).unwrap()
+}
+
+fn healthy() -> World {
+    World::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg")).unwrap()
 }
 
 /// The requests of the program's own ServiceAccount.
@@ -177,7 +190,12 @@ fn as_sent(world: &World, folder: &Path) -> Vec<String> {
             value.as_object_mut().unwrap().retain(|name, _| !name.ends_with("ingerprint"));
         }
         if sent != resource {
-            differences.push(format!("{path} was sent as {sent} and taken down as {resource}"));
+            let name = |fields: &Value| fields.as_object().cloned().unwrap_or_default();
+            let (sent, taken) = (name(&sent), name(&resource));
+            let keys: BTreeSet<&String> = sent.keys().chain(taken.keys()).collect();
+            for key in keys.into_iter().filter(|key| sent.get(*key) != taken.get(*key)) {
+                differences.push(format!("{path}: {key} was sent as {:?} and taken down as {:?}", sent.get(key), taken.get(key)));
+            }
         }
     }
     for (group, endpoints) in &taken.endpoints {
