@@ -10,7 +10,7 @@ use ingress_diagnosis::rules::{CATALOGUE, page};
 use crate::sources;
 
 /// What each module may know of the others; what is not named here, `controller` and `cli`, sees everything.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("snapshot", &[]),
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),

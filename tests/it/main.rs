@@ -6,6 +6,7 @@ mod capture;
 mod cli;
 mod clock;
 mod collect;
+mod commands;
 mod distrust;
 mod group_rules;
 mod health;
