@@ -86,6 +86,9 @@ struct CaptureArgs {
     /// Only what the diagnosis of these reads: Ingresses, or service.NAME
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Replace names, addresses, hosts, images and identities, the same ones alike; the diagnosis stays the same
+    #[arg(long)]
+    redact: bool,
     #[command(flatten)]
     live: LiveArgs,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 mod changes;
 mod cluster;
+mod commands;
 mod costs;
 mod dashboards;
 mod equivalence;

@@ -7,6 +7,7 @@ mod capture;
 mod cli;
 mod clock;
 mod collect;
+mod commands;
 mod dashboards;
 mod distrust;
 mod group_rules;

@@ -241,6 +241,16 @@ async fn a_namespace_or_a_name_is_all_that_is_answered_for() {
     assert_eq!(differences(&one, &seen, &stage.world), Vec::<String>::new());
     let taken = std::fs::read_to_string(path.join("kubernetes.yaml")).unwrap();
     assert!(!taken.contains("thumbs") && !taken.contains("managedFields") && !taken.contains("kind: Secret"));
+
+    // Made anonymous, it says the same of somebody else.
+    let path = desk.path("nobody.tar.gz");
+    let done = desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let seen = desk.diagnoses(&[path.to_str().unwrap()]).await;
+    assert_eq!(seen.len(), 1);
+    let (key, object) = seen.first_key_value().unwrap();
+    assert!(!key.contains("argocd"), "{key}");
+    assert_eq!(object["status"]["rootCause"], "HealthCheckRedirected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
