@@ -13,6 +13,7 @@ mod record;
 mod said;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     let url = ask.kube.cluster_url.to_string();
     let lists = Lists::new(client, url, &world, ask.namespace.as_deref(), ask.tape.clone());
     let first = if ask.tape.is_some() { once::every_kind() } else { once::needed_kinds() };
-    lists.read(&first).await?;
+    read(&lists, &first, &Progress::default(), progress).await?;
 
     let in_cluster = ask.context.is_none();
     let mut settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), in_cluster).await;
@@ -152,6 +153,25 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     pass.check_project()?;
     let warnings = pass.warnings(late);
     Ok(Seen { world: pass.world, targets: look.targets, diagnoses: look.diagnoses, warnings })
+}
+
+/// Lists kinds, and says meanwhile how far that is.
+async fn read(
+    lists: &Lists,
+    kinds: &BTreeSet<String>,
+    so_far: &Progress,
+    progress: &mut (dyn FnMut(&Progress) + Send),
+) -> Result<(), OneshotError> {
+    let mut reading = pin!(lists.read(kinds));
+    loop {
+        tokio::select! {
+            done = &mut reading => return Ok(done?),
+            () = sleep(LOOK_AGAIN) => {
+                let lists = lists.progress();
+                progress(&Progress { lists: (lists.ended, lists.begun), objects: lists.objects, ..so_far.clone() });
+            }
+        }
+    }
 }
 
 /// Finds out whether the API server answers and knows us, and which cluster this is.
@@ -197,7 +217,7 @@ impl Pass {
             }
             progress(&self.progress(&look));
             if !look.missed.is_empty() {
-                self.lists.read(&look.missed).await?;
+                read(&self.lists, &look.missed, &self.progress(&look), progress).await?;
                 continue;
             }
             let everything_was_read = look.targets.is_empty() || !look.pending;
@@ -229,7 +249,7 @@ impl Pass {
             look.targets.push(target.clone());
         }
         wanted::tell(look.wanted.iter(), &self.collector.compute, &self.collector.prober);
-        look.missed = snapshot.kubernetes.missed().into_iter().collect();
+        look.missed = snapshot.kubernetes.missed().into_iter().filter(|kind| self.lists.is_new(kind)).collect();
         look.pending = look.wanted.iter().any(|wanted| wanted.lists_pending || wanted.groups_pending)
             || (self.google && self.collector.compute.hosts_pending(&snapshot))
             || !self.collector.prober.caught_up();

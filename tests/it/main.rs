@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod collect;
 mod components;
+mod commands;
 mod dashboards;
 mod distrust;
 mod group_rules;

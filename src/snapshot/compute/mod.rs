@@ -129,6 +129,15 @@ macro_rules! tabled {
                 Ok(false)
             }
 
+            /// A resource without the fields that no rule reads; `None` for a kind that is not read, and for what cannot be decoded.
+            pub fn known_fields(path: &str, resource: &serde_json::Value) -> Option<serde_json::Value> {
+                let collection = path.rsplit('/').nth(1).unwrap_or_default();
+                $(if collection == <$type as Resource>::COLLECTION {
+                    return super::fields::known::<$type>(resource);
+                })*
+                None
+            }
+
             /// Takes every resource of a kind out, by the word in their paths.
             pub fn forget(&mut self, collection: &str) {
                 $(if collection == <$type as Resource>::COLLECTION {
