@@ -23,9 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("leader", &["collect"]),
     ("server", &["snapshot", "collect", "publish"]),
     ("wanted", &["topology", "collect"]),
+    ("oneshot", &["snapshot", "topology", "diagnose", "collect", "wanted"]),
 ];
 
-const PURE: [&str; 5] = ["snapshot", "topology", "rules", "diagnose", "capture"];
+const PURE: &[&str] = &["snapshot", "topology", "rules", "diagnose", "capture"];
 
 /// What no pure module may name: I/O, the clock, chance, logging.
 const IMPURE: [&[&str]; 18] = [

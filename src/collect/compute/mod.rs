@@ -19,7 +19,7 @@ mod reader;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,6 +30,7 @@ use reader::{HOST_COLLECTIONS, host_projects, subject};
 use schedule::Job;
 pub use schedule::Urgency;
 
+use super::tape::Tape;
 use crate::snapshot::Snapshot;
 
 /// A group of endpoints whose health matters.
@@ -70,6 +71,8 @@ struct Shared {
     /// The version of what is wanted of which everything was tried.
     tried: Mutex<Option<u64>>,
     budget: u32,
+    /// What is read is taken down there.
+    tape: OnceLock<Tape>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -82,6 +85,12 @@ struct Wanted {
 impl ComputeReader {
     fn new(budget: u32) -> Self {
         Self { shared: Arc::new(Shared { budget, ..Shared::default() }) }
+    }
+
+    /// From now on, what is read is taken down.
+    pub(super) fn record(&self, tape: Tape) {
+        // Whoever records does so from the first read on.
+        let _ = self.shared.tape.set(tape);
     }
 
     /// Sets which groups are read, all of them: what is left out is not read any longer and its facts are forgotten.
@@ -135,6 +144,11 @@ impl ComputeReader {
     pub fn ages(&self, now: Timestamp) -> Vec<(Box<str>, Duration)> {
         let age = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
         guard(&self.shared.read_at).iter().map(|(what, at)| (what.clone(), age(*at))).collect()
+    }
+
+    /// When the oldest fact was read of those that are read again and again.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        guard(&self.shared.read_at).values().min().copied()
     }
 
     /// What was asked so far.

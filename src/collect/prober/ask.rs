@@ -75,6 +75,7 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Arc<ClientConf
         latency_ms: None,
         error: None,
         message: None,
+        via: None,
     };
     match seen {
         Ok(Ok((response, latency))) => {
