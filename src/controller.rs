@@ -266,7 +266,7 @@ impl Controller {
         let young = topology.young();
         let before = self.kept.remove(target);
         let awaits = Awaits::new(
-            wants.lists_pending || hosts_pending,
+            wants.lists_pending || wants.failing || hosts_pending,
             wants.groups.iter().any(|group| !group.known),
             self.config.probe.enabled && wants.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),

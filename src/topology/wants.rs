@@ -34,6 +34,8 @@ pub struct Wants<'a> {
     pub unasked: bool,
     /// Something that is listed whole was not read yet, nor refused.
     pub lists_pending: bool,
+    /// The last try to read the health of a group failed, and not for good.
+    pub failing: bool,
 }
 
 impl<'a> Topology<'a> {
@@ -48,6 +50,7 @@ impl<'a> Topology<'a> {
                 .and_then(|path| accused.get(path.rsplit('/').next().unwrap_or(path)))
                 .is_some_and(|state| matches!(&**state, "UNHEALTHY" | "TIMEOUT"));
             for group in backend.groups.as_deref().unwrap_or_default() {
+                wants.failing |= group.members.as_ref().is_err_and(|why| !not_read(why) && passing(why));
                 wants.groups.push(self.wanted(backend, group, called_unhealthy));
             }
             self.add_unattached(&mut wants, backend);
@@ -94,12 +97,50 @@ impl<'a> Topology<'a> {
     }
 
     fn lists_pending(&self) -> bool {
-        let unread = |kind: &&str| self.snapshot.compute.unread_kind(kind).is_some_and(|why| not_read(&why));
-        COLLECTIONS.iter().any(unread) || matches!(&self.snapshot.cluster, Observed::Unknown(why) if not_read(why))
+        let unread = |kind: &&str| self.snapshot.compute.unread_kind(kind).is_some_and(|why| passing(&why));
+        COLLECTIONS.iter().any(unread) || matches!(&self.snapshot.cluster, Observed::Unknown(why) if passing(why))
     }
 }
 
 /// Nobody has asked for it yet.
 fn not_read(why: &Unknown) -> bool {
     &*why.reason == "NotRead"
+}
+
+/// It may well be read a moment later: nobody has asked yet, or whoever was asked was busy, unwell or out of reach. A refusal stays one.
+fn passing(why: &Unknown) -> bool {
+    const WORDS: [&str; 13] = [
+        "Timeout",
+        "Unreachable",
+        "NoCredentials",
+        "backendError",
+        "internalError",
+        "rateLimitExceeded",
+        "userRateLimitExceeded",
+        "quotaExceeded",
+        "RATE_LIMIT_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "DEADLINE_EXCEEDED",
+        "UNAVAILABLE",
+        "INTERNAL",
+    ];
+    let server_error = why.reason.len() == 3 && why.reason.starts_with('5');
+    not_read(why) || server_error || WORDS.contains(&&*why.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::passing;
+    use crate::snapshot::{Source, Unknown};
+
+    #[test]
+    fn a_refusal_does_not_pass() {
+        let why = |reason: &str| Unknown { reason: reason.into(), ..Unknown::not_read(Source::Compute, "urlMaps") };
+        for reason in ["NotRead", "rateLimitExceeded", "503", "Unreachable"] {
+            assert!(passing(&why(reason)), "{reason}");
+        }
+        for reason in ["forbidden", "Forbidden", "notFound", "Malformed", "429x"] {
+            assert!(!passing(&why(reason)), "{reason}");
+        }
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use testbed::google::{Fault, FaultKind};
+
 use super::cluster::Cluster;
 use super::stage::Stage;
 use super::until;
 
-/// Kills it in the middle of its life, lets Google be slow, and sees that not one byte is written until all is read again, nor then.
+/// Kills it in the middle of its life, lets Google be slow and moody, and sees that not one byte is written until all is read again, nor then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_started_again_writes_nothing_when_nothing_changed() {
     let cluster = Cluster::start().await;
@@ -18,6 +20,9 @@ async fn whoever_is_started_again_writes_nothing_when_nothing_changed() {
     let (before, changes) = (cluster.diagnoses().await, cluster.changes().len());
 
     stage.google.set_latency(Duration::from_millis(400));
+    stage.google.fault(Fault::new("/compute/", FaultKind::RateLimitExceeded403).times(6));
+    stage.google.fault(Fault::new("/v1/projects/acme-prod/locations", FaultKind::Server5xx).times(1));
+    stage.google.fault(Fault::new("listNetworkEndpoints", FaultKind::CutBody).times(2));
     stage.google.clear_requests();
     let second = stage.run("it-1").await;
     // Only what was diagnosed anew from whole facts is shown.
