@@ -6,7 +6,6 @@ use ingress_diagnosis::diagnose::{Diagnosis, Verdict};
 use ingress_diagnosis::publish::status::{self, Context};
 use ingress_diagnosis::rules::Severity;
 use ingress_diagnosis::snapshot::compute::COLLECTIONS;
-use ingress_diagnosis::snapshot::kubernetes::Ingress;
 use ingress_diagnosis::snapshot::{Kubernetes, Observed, Probes, Snapshot, Source, Unknown};
 
 use crate::world;
@@ -335,14 +334,16 @@ fn hostile_values_harm_nobody_else() {
                     assert!(size < 64 * 1024, "{} {place}: {size} bytes", world::name(&folder));
                 }
                 let after = by_target(&after);
-                // An Ingress that cannot be decoded no longer tells that the controller has run here once.
-                let witness = poisoned.objects[at]["kind"] == "Ingress"
-                    && serde_json::from_value::<Ingress>(poisoned.objects[at].clone()).is_err();
-                let lost = |diagnosis: &Diagnosis| {
-                    witness && codes(diagnosis).iter().any(|(code, _)| *code == "IngressControllerStalled")
+                // What an Ingress tells of the controller, or claims of an address, is its neighbours' matter by right.
+                let witness = poisoned.objects[at]["kind"] == "Ingress";
+                let shared = |diagnosis: &Diagnosis| {
+                    codes(diagnosis).iter().any(|(code, _)| matches!(*code, "IngressControllerStalled" | "StaticAddressUnusable"))
+                };
+                let lost = |key: &Key, diagnosis: &Diagnosis| {
+                    witness && (shared(diagnosis) || after.get(key).is_some_and(|one| shared(one)))
                 };
                 for (key, diagnosis) in
-                    by_target(&before).iter().filter(|(key, diagnosis)| key.0 != namespace && !lost(diagnosis))
+                    by_target(&before).iter().filter(|(key, diagnosis)| key.0 != namespace && !lost(key, diagnosis))
                 {
                     let same = after.get(key).is_some_and(|other| {
                         printed(std::slice::from_ref(*other), &snapshot) == printed(std::slice::from_ref(*diagnosis), &snapshot)

@@ -44,7 +44,7 @@ const STEPS: [Step; 5] = [
     Step {
         name: "benches: each once, unmeasured",
         failed: "a bench does not compile or run",
-        cargo: &["test", "--locked", "--quiet", "--package", "ingress-diagnosis", "--bench", "*"],
+        cargo: &["test", "--locked", "--quiet", "--workspace", "--bench", "*"],
         environment: &[],
     },
 ];

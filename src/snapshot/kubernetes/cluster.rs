@@ -248,7 +248,7 @@ pub struct Event {
     pub type_: Box<str>,
     /// One word.
     pub reason: Box<str>,
-    /// The text, without the prefix that an aggregated event carries, and cut to [`MESSAGE_LIMIT`].
+    /// The text, without the prefix that an aggregated event carries, and cut to a length that no text needs.
     pub message: Box<str>,
     /// Who wrote it.
     pub component: Box<str>,

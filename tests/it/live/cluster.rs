@@ -46,7 +46,16 @@ impl Cluster {
 
     /// Every diagnosis by namespace and name.
     pub async fn diagnoses(&self) -> BTreeMap<String, Value> {
-        by_key(self.server.get(DIAGNOSES).await.unwrap())
+        // For a moment after the definition was applied the API server asks to come back later.
+        loop {
+            match self.server.get(DIAGNOSES).await {
+                Ok(list) => return by_key(list),
+                Err(error) if error.to_string().contains("storage is (re)initializing") => {
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                Err(error) => panic!("{error:#}"),
+            }
+        }
     }
 
     /// One diagnosis; null when there is none.
