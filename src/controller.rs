@@ -5,6 +5,7 @@
 //! target that could not be seen for one that is gone.
 
 mod kept;
+mod urgency;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use crate::collect::{self, Changes, Collector, Question, Urgency, Want, World};
+use crate::collect::{self, Changes, Collector, Question, World};
 use crate::config::Config;
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::leader::Candidate;
@@ -29,6 +30,7 @@ use crate::server::{self, Sources};
 use crate::snapshot::{Observed, Snapshot};
 use crate::topology::{Fleet, TargetKind, TargetRef, Topology};
 use kept::{Awaits, Kept, Logged, WriteFailure};
+use urgency::{Moment, Wishes};
 
 /// Changes within this time are looked at together.
 const COALESCE: Duration = Duration::from_millis(300);
@@ -259,34 +261,29 @@ impl Controller {
     }
 
     fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef, hosts_pending: bool) {
-        let Some(topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
-        let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
+        let Some(mut topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
         let mut wants = topology.wants();
         wants.groups.retain(|group| !group.backend_service.is_empty() || group.group.contains("/networkEndpointGroups/"));
-        let young = topology.young();
         let before = self.kept.remove(target);
+        let (young, listed) = (topology.young(), !wants.lists_pending);
+        let moment = Moment { young, listed, rollout: self.config.grace.rollout, now: topology.now };
+        let looked = before.as_ref().map(|before| &before.looked);
+        let read_at = |backend_service: &str, group: &str| snapshot.compute.group_read_at(backend_service, group);
+        let Wishes { groups, outdated, looked } = urgency::wishes(&wants.groups, looked, moment, read_at);
+        let stands = self.owned.findings(target);
+        let has_status = stands.is_some();
+        topology.stands = stands.unwrap_or_default();
+        topology.set_outdated(&outdated);
+        let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
         let awaits = Awaits::new(
             wants.lists_pending || wants.failing || hosts_pending,
-            wants.groups.iter().any(|group| !group.known),
+            wants.groups.iter().any(|group| !group.known) || (diagnosis.withheld && !has_status),
             self.config.probe.enabled && wants.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),
             Instant::now(),
         );
         let confirm = wants.groups.iter().filter(|group| group.confirm);
         let confirm = confirm.map(|group| (group.backend_service.as_str().into(), group.group.as_str().into())).collect();
-        let groups = wants.groups.iter().map(|group| Want {
-            backend_service: group.backend_service.as_str().into(),
-            group: group.group.as_str().into(),
-            urgency: if !group.known {
-                Urgency::Changed
-            } else if group.unhealthy {
-                Urgency::Unhealthy
-            } else if young {
-                Urgency::Young
-            } else {
-                Urgency::Settled
-            },
-        });
         let questions = wants.questions.iter().map(|question| Question {
             pod: question.pod.key().into(),
             ip: question.ip,
@@ -297,8 +294,8 @@ impl Controller {
             timeout: Duration::from_secs(u64::try_from(question.timeout_sec).unwrap_or(5)),
         });
         let (logged, failure) = before.map(|before| (before.logged, before.failure)).unwrap_or_default();
-        let (wants, questions) = (groups.collect(), questions.collect());
-        let kept = Kept { diagnosis, wants, confirm, questions, awaits, logged, due: true, failure };
+        let questions = questions.collect();
+        let kept = Kept { diagnosis, wants: groups, looked, confirm, questions, awaits, logged, due: true, failure };
         self.kept.insert(target.clone(), kept);
     }
 
@@ -397,7 +394,7 @@ impl Controller {
         let since = status.filter(|status| status.verdict == verdict).and_then(|status| status.since).map(|since| since.0);
         self.metrics.publish(target, diagnosis, since, now);
         for group in &kept.wants {
-            if let Some(read) = self.collector.compute.read_at(&group.group) {
+            if let Some(read) = self.collector.compute.read_at(&group.backend_service, &group.group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::urgency::Looked;
 use crate::collect::{Question, Want};
 use crate::diagnose::{Diagnosis, Verdict};
 use crate::topology::TargetRef;
@@ -23,6 +24,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(180);
 pub(super) struct Kept {
     pub(super) diagnosis: Arc<Diagnosis>,
     pub(super) wants: Vec<Want>,
+    /// What was seen of its groups.
+    pub(super) looked: Looked,
     /// Backend services and groups of which a second opinion is wanted.
     pub(super) confirm: Vec<(Box<str>, Box<str>)>,
     pub(super) questions: Vec<Question>,

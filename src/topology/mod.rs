@@ -34,10 +34,11 @@ pub mod vpc;
 pub mod wants;
 pub mod wrong_port;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::snapshot::compute::Resource;
 use crate::snapshot::kubernetes::{Event, Ingress, ObjectMeta, PortRef, Service};
 use crate::snapshot::{Snapshot, Unknown};
 
@@ -125,6 +126,8 @@ pub struct Topology<'a> {
     pub events: Result<Vec<&'a Event>, Unknown>,
     /// Those of them that are warnings and still stand.
     pub warnings: Result<Vec<&'a Event>, Unknown>,
+    /// The findings that stand, by code and backend: what rests on outdated facts may only be said again.
+    pub stands: BTreeSet<(String, Option<String>)>,
 }
 
 impl<'a> Topology<'a> {
@@ -151,6 +154,7 @@ impl<'a> Topology<'a> {
             backends: Vec::new(),
             events: Ok(Vec::new()),
             warnings: Ok(Vec::new()),
+            stands: BTreeSet::new(),
         };
         topology.events = kubernetes.events_of(kind, topology.meta());
         topology.backends = topology.find_backends();
@@ -255,6 +259,20 @@ impl<'a> Topology<'a> {
         since.is_none_or(|since| self.since(since) > grace)
     }
 
+    /// Whether a state that began then had lasted longer than `grace` when the health of the backend's endpoints was read: what an old
+    /// fact says has not lasted longer because nobody looked again.
+    pub fn lasted_when_read(&self, backend: &Backend<'_>, since: Option<Timestamp>, grace: SignedDuration) -> bool {
+        let read_at = backend.read_at.unwrap_or(self.now);
+        since.is_none_or(|since| read_at.duration_since(since) > grace)
+    }
+
+    /// The same for what a list of Compute resources says.
+    pub fn lasted_when_listed<T: Resource>(&self, since: Option<Timestamp>, grace: SignedDuration) -> bool {
+        let list = format!("projects/{}/{}", self.project(), T::COLLECTION);
+        let read_at = self.snapshot.compute.read_at.get(&*list).copied().unwrap_or(self.now);
+        since.is_none_or(|since| read_at.duration_since(since) > grace)
+    }
+
     /// When the controller first synced the target: its oldest sync event, else its creation.
     pub fn first_sync(&self) -> Option<Timestamp> {
         let events = self.events.as_deref().unwrap_or_default();
@@ -269,6 +287,13 @@ impl<'a> Topology<'a> {
     /// Younger than the time that a load balancer may take.
     pub fn young(&self) -> bool {
         !self.lasted(self.first_sync(), self.grace.provisioning)
+    }
+
+    /// Says of the backends at these places that Kubernetes' side of their endpoints changed after their groups were read.
+    pub fn set_outdated(&mut self, places: &BTreeSet<usize>) {
+        for (at, backend) in self.backends.iter_mut().enumerate() {
+            backend.outdated = places.contains(&at);
+        }
     }
 
     /// The standing `Translate` warnings of the Ingress, each error by itself.

@@ -99,7 +99,7 @@ async fn what_was_recorded_is_read() {
     assert!(compute.clone().any(|request| request.body["healthStatus"] == "SHOW"));
     let counted: u64 = running.collector.compute.stats().requests.values().sum();
     assert!(counted <= compute.count() as u64 + 8, "every request is counted");
-    assert!(running.collector.compute.read_at(&neg("a")).is_some());
+    assert!(running.collector.compute.read_at(SERVICE, &neg("a")).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
