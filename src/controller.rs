@@ -5,7 +5,6 @@
 //! target that could not be seen for one that is gone.
 
 mod kept;
-mod urgency;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-use crate::collect::{self, Changes, Collector, Question, World};
+use crate::collect::{self, Changes, Collector, World};
 use crate::config::Config;
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::leader::Candidate;
@@ -29,8 +28,8 @@ use crate::publish::owned::{Owned, WriteError, Written};
 use crate::server::{self, Sources};
 use crate::snapshot::{Observed, Snapshot};
 use crate::topology::{Fleet, TargetKind, TargetRef, Topology};
+use crate::wanted::{self, Wanted};
 use kept::{Awaits, Kept, Logged, WriteFailure};
-use urgency::{Moment, Wishes};
 
 /// Changes within this time are looked at together.
 const COALESCE: Duration = Duration::from_millis(300);
@@ -242,10 +241,9 @@ impl Controller {
         for target in &targets {
             let concerned = changes.everything
                 || changes.namespaces.contains(&target.namespace)
-                || self
-                    .kept
-                    .get(target)
-                    .is_none_or(|kept| kept.awaits.any() || kept.wants.iter().any(|want| changes.groups.contains(&want.group)));
+                || self.kept.get(target).is_none_or(|kept| {
+                    kept.awaits.any() || kept.wanted.groups.iter().any(|want| changes.groups.contains(&want.group))
+                });
             if concerned {
                 // Whatever somebody's object does to us, the others get their diagnosis.
                 let look = AssertUnwindSafe(|| self.look_at(&snapshot, &fleet, target, hosts_pending));
@@ -262,54 +260,28 @@ impl Controller {
 
     fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef, hosts_pending: bool) {
         let Some(mut topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
-        let mut wants = topology.wants();
-        wants.groups.retain(|group| !group.backend_service.is_empty() || group.group.contains("/networkEndpointGroups/"));
         let before = self.kept.remove(target);
-        let (young, listed) = (topology.young(), !wants.lists_pending);
-        let moment = Moment { young, listed, rollout: self.config.grace.rollout, now: topology.now };
-        let looked = before.as_ref().map(|before| &before.looked);
-        let read_at = |backend_service: &str, group: &str| snapshot.compute.group_read_at(backend_service, group);
-        let Wishes { groups, outdated, looked } = urgency::wishes(&wants.groups, looked, moment, read_at);
+        let wanted = Wanted::again(&topology, before.as_ref().map(|before| &before.wanted));
         let stands = self.owned.findings(target);
         let has_status = stands.is_some();
         topology.stands = stands.unwrap_or_default();
-        topology.set_outdated(&outdated);
+        topology.set_outdated(wanted.outdated());
         let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
         let awaits = Awaits::new(
-            wants.lists_pending || wants.failing || hosts_pending,
-            wants.groups.iter().any(|group| !group.known) || (diagnosis.withheld && !has_status),
-            self.config.probe.enabled && wants.unasked,
+            wanted.lists_pending || wanted.failing || hosts_pending,
+            wanted.groups_pending || (diagnosis.withheld && !has_status),
+            self.config.probe.enabled && wanted.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),
             Instant::now(),
         );
-        let confirm = wants.groups.iter().filter(|group| group.confirm);
-        let confirm = confirm.map(|group| (group.backend_service.as_str().into(), group.group.as_str().into())).collect();
-        let questions = wants.questions.iter().map(|question| Question {
-            pod: question.pod.key().into(),
-            ip: question.ip,
-            port: question.port,
-            scheme: question.scheme,
-            path: question.path.into(),
-            host: question.host.into(),
-            timeout: Duration::from_secs(u64::try_from(question.timeout_sec).unwrap_or(5)),
-        });
         let (logged, failure) = before.map(|before| (before.logged, before.failure)).unwrap_or_default();
-        let questions = questions.collect();
-        let kept = Kept { diagnosis, wants: groups, looked, confirm, questions, awaits, logged, due: true, failure };
+        let kept = Kept { diagnosis, wanted, awaits, logged, due: true, failure };
         self.kept.insert(target.clone(), kept);
     }
 
     /// Tells the collector what is wanted.
     fn read_next(&self) {
-        let mut wants: Vec<_> = self.kept.values().flat_map(|kept| kept.wants.iter().cloned()).collect();
-        // Two Ingresses may share a backend: the more urgent wish stands.
-        wants.sort_by(|a, b| (&a.group, &a.backend_service, a.urgency).cmp(&(&b.group, &b.backend_service, b.urgency)));
-        wants.dedup_by(|a, b| a.group == b.group && a.backend_service == b.backend_service);
-        self.collector.compute.want(wants);
-        let confirm: BTreeSet<_> = self.kept.values().flat_map(|kept| kept.confirm.iter().cloned()).collect();
-        self.collector.compute.confirm(confirm.into_iter().collect());
-        let questions: BTreeSet<_> = self.kept.values().flat_map(|kept| kept.questions.iter().cloned()).collect();
-        self.collector.prober.want(questions.into_iter().collect());
+        wanted::tell(self.kept.values().map(|kept| &kept.wanted), &self.collector.compute, &self.collector.prober);
     }
 
     /// Writes what changed and can be written, and shows it as metrics.
@@ -393,7 +365,7 @@ impl Controller {
         let status = self.owned.get(target).and_then(|object| object.status.clone());
         let since = status.filter(|status| status.verdict == verdict).and_then(|status| status.since).map(|since| since.0);
         self.metrics.publish(target, diagnosis, since, now);
-        for group in &kept.wants {
+        for group in &kept.wanted.groups {
             if let Some(read) = self.collector.compute.read_at(&group.backend_service, &group.group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));
             }

@@ -18,3 +18,4 @@ pub mod snapshot;
 #[cfg(test)]
 mod testing;
 pub mod topology;
+pub mod wanted;

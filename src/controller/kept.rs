@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::urgency::Looked;
-use crate::collect::{Question, Want};
 use crate::diagnose::{Diagnosis, Verdict};
 use crate::topology::TargetRef;
+use crate::wanted::Wanted;
 
 /// A diagnosis waits at most this long for facts that have not been read yet, unless a status stands that rests on such facts.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,12 +22,7 @@ const LONG_PATIENCE: Duration = Duration::from_secs(180);
 /// What is kept of a target between two looks.
 pub(super) struct Kept {
     pub(super) diagnosis: Arc<Diagnosis>,
-    pub(super) wants: Vec<Want>,
-    /// What was seen of its groups.
-    pub(super) looked: Looked,
-    /// Backend services and groups of which a second opinion is wanted.
-    pub(super) confirm: Vec<(Box<str>, Box<str>)>,
-    pub(super) questions: Vec<Question>,
+    pub(super) wanted: Wanted,
     pub(super) awaits: Awaits,
     /// What was said in the log last.
     pub(super) logged: Option<Logged>,

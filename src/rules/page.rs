@@ -10,6 +10,9 @@ use super::{CATALOGUE, Rule};
 pub const SECTIONS: [&str; 6] =
     ["What it means", "Why traffic breaks", "How to confirm", "How to mend", "How it differs from its neighbours", "Sources"];
 
+/// The end of every page: a page cannot know the reader's names, a diagnosis does.
+const NAMES: &str = "\n\nWords in capitals stand for names of yours. A diagnosis has them filled in: `kubectl -n NAMESPACE describe ingressdiagnosis NAME`.\n";
+
 /// The page of a rule: a heading with code and severity, then the rule's own text.
 pub fn page(rule: &Rule) -> String {
     let role = if rule.symptom { "symptom" } else { "cause" };
@@ -25,7 +28,7 @@ pub fn page(rule: &Rule) -> String {
     }
     page.push('\n');
     page.push_str(rule.doc.trim());
-    page.push('\n');
+    page.push_str(NAMES);
     page
 }
 

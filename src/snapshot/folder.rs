@@ -1,23 +1,36 @@
-//! A snapshot as a folder: `meta.yaml`, `kubernetes.yaml`, `compute.json`, `cluster.json`, `probes.yaml`.
+//! A snapshot as a folder or as an archive of one: `meta.yaml`, `kubernetes.yaml`, `compute.json`, `cluster.json`, `probes.yaml`.
 //!
-//! Enters: the path of a folder. Leaves: a [`Snapshot`] and the objects that were passed over, or one sentence that says what is wrong
-//! and where. Never: reads `expected.yaml`; never lets one malformed object stop the others.
+//! Enters: the path of a folder or of a `.tar.gz`. Leaves: a [`Recording`], or the [`Snapshot`] and the objects that were passed over, or
+//! one sentence that says what is wrong and where. Never: reads `expected.yaml`; never lets one malformed object stop the others.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::compute::{ApiError, HealthStatus, NetworkEndpoint, normalise, short_name};
+use super::archive;
+use super::compute::{HealthStatus, NetworkEndpoint};
 use super::kubernetes::Malformed;
-use super::observed::{Observed, Source, Unknown};
-use super::probe::ProbeAnswer;
-use super::{Cluster, Compute, Kubernetes, Meta, Probes, Snapshot};
+use super::observed::{Source, Unknown};
+use super::recording::{RecordedCompute, Recording};
+use super::{Cluster, Snapshot};
+
+pub(super) const META: &str = "meta.yaml";
+pub(super) const KUBERNETES: &str = "kubernetes.yaml";
+pub(super) const COMPUTE: &str = "compute.json";
+pub(super) const CLUSTER: &str = "cluster.json";
+pub(super) const PROBES: &str = "probes.yaml";
+
+/// The files of a snapshot. The first is written last: without it, nobody takes the folder for a snapshot.
+pub(super) const FILES: [&str; 5] = [META, KUBERNETES, COMPUTE, CLUSTER, PROBES];
+
+/// The texts of the files that there are, by name.
+pub(super) type Texts = BTreeMap<&'static str, String>;
 
 /// Why a folder could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +38,17 @@ pub enum FolderError {
     /// There is no such folder.
     #[error("there is no folder {0}: name a folder that `capture` wrote")]
     NoFolder(PathBuf),
+    /// There is a file, and its name is not an archive's.
+    #[error("{0} is a file: name a folder that `capture` wrote, or its .tar.gz")]
+    NotAFolder(PathBuf),
+    /// An archive is not what it should be.
+    #[error("{path} {message}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// A required file is absent.
     #[error("{0} is absent: a snapshot folder needs meta.yaml and kubernetes.yaml")]
     NoFile(PathBuf),
@@ -60,172 +84,142 @@ pub enum FolderError {
     },
 }
 
-#[derive(Deserialize)]
+/// `meta.yaml`.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MetaFile {
-    taken_at: Timestamp,
+pub(super) struct MetaFile {
+    pub(super) taken_at: Timestamp,
     #[serde(default)]
-    project: Box<str>,
+    pub(super) project: String,
     #[serde(default)]
-    cluster: MetaCluster,
-    #[serde(default)]
-    unreadable: Vec<Unreadable>,
+    pub(super) cluster: MetaCluster,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unreadable: Vec<Unreadable>,
 }
 
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct MetaCluster {
+    pub(super) name: String,
+    pub(super) location: String,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Unreadable {
+    pub(super) source: Box<str>,
+    pub(super) resource: Box<str>,
+    #[serde(default)]
+    pub(super) reason: Box<str>,
+    #[serde(default)]
+    pub(super) message: Box<str>,
+}
+
+/// The lists of `compute.json` in the types that they are decoded into: who cannot be decoded is found with its line.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct MetaCluster {
-    name: Box<str>,
-    location: Box<str>,
+struct ComputeLists {
+    #[serde(rename = "endpoints")]
+    _endpoints: BTreeMap<String, Vec<NetworkEndpoint>>,
+    #[serde(rename = "health")]
+    _health: BTreeMap<String, BTreeMap<String, Vec<HealthStatus>>>,
 }
 
-#[derive(Deserialize)]
-struct Unreadable {
-    source: Box<str>,
-    resource: Box<str>,
-    #[serde(default)]
-    reason: Box<str>,
-    #[serde(default)]
-    message: Box<str>,
+/// Reads a folder, or a `.tar.gz` of one.
+pub fn load(path: &Path) -> Result<(Snapshot, Vec<Malformed>), FolderError> {
+    let texts = texts(path)?;
+    parse(path, &texts)?.into_snapshot().map_err(|error| in_its_line(path, &texts, error))
 }
 
-#[derive(Deserialize)]
-struct ComputeFile {
-    #[serde(default)]
-    resources: BTreeMap<Box<str>, serde_json::Value>,
-    #[serde(default)]
-    endpoints: BTreeMap<Box<str>, Vec<NetworkEndpoint>>,
-    #[serde(default)]
-    health: BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<HealthStatus>>>,
-    #[serde(default)]
-    errors: BTreeMap<Box<str>, ApiError>,
-    #[serde(default)]
-    instances: BTreeMap<Box<str>, Vec<Box<str>>>,
-}
-
-/// Reads a folder.
-pub fn load(folder: &Path) -> Result<(Snapshot, Vec<Malformed>), FolderError> {
-    if !folder.is_dir() {
-        return Err(FolderError::NoFolder(folder.to_owned()));
+impl Recording {
+    /// Reads a folder, or a `.tar.gz` of one, as it stands.
+    pub fn read(path: &Path) -> Result<Self, FolderError> {
+        parse(path, &texts(path)?)
     }
-    let meta_path = folder.join("meta.yaml");
-    let meta: MetaFile = yaml_documents(&meta_path, &required(&meta_path)?)?.pop().ok_or_else(|| FolderError::Value {
-        path: meta_path.clone(),
+}
+
+/// The files of a folder or of an archive.
+fn texts(path: &Path) -> Result<Texts, FolderError> {
+    if path.is_file() {
+        return if archive::is_named(path) { archive::read(path) } else { Err(FolderError::NotAFolder(path.to_owned())) };
+    }
+    if !path.is_dir() {
+        return Err(FolderError::NoFolder(path.to_owned()));
+    }
+    let mut texts = Texts::new();
+    for name in FILES {
+        let file = path.join(name);
+        match fs::read_to_string(&file) {
+            Ok(text) => {
+                texts.insert(name, text);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(FolderError::Read { path: file, error }),
+        }
+    }
+    Ok(texts)
+}
+
+fn parse(root: &Path, texts: &Texts) -> Result<Recording, FolderError> {
+    let required = |name: &str| texts.get(name).ok_or_else(|| FolderError::NoFile(root.join(name)));
+    let path = root.join(META);
+    let meta: MetaFile = yaml_documents(&path, required(META)?)?.pop().ok_or_else(|| FolderError::Value {
+        path: path.clone(),
         place: "the file".into(),
         message: "it is empty, takenAt is needed".into(),
     })?;
-
-    let path = folder.join("kubernetes.yaml");
-    let (mut kubernetes, malformed) = kubernetes(yaml_documents(&path, &required(&path)?)?);
-
-    let path = folder.join("compute.json");
-    let mut compute = match optional(&path)? {
-        Some(text) => compute(&path, json(&path, &text)?, &meta.project)?,
-        None => Compute::default(),
-    };
-
-    let path = folder.join("cluster.json");
-    let mut cluster = match optional(&path)? {
-        Some(text) => Observed::Present(json::<Cluster>(&path, &text)?),
-        None => Observed::default(),
-    };
-
-    let path = folder.join("probes.yaml");
-    let mut probes = Probes::default();
-    if let Some(text) = optional(&path)? {
-        probes.asked = true;
-        for answer in yaml_documents::<Vec<ProbeAnswer>>(&path, &text)?.into_iter().flatten() {
-            probes.insert(answer);
-        }
-    }
-
-    for entry in meta.unreadable {
-        let source = Source::parse(&entry.source).ok_or_else(|| FolderError::Value {
-            path: meta_path.clone(),
-            place: "unreadable".into(),
-            message: format!("unknown source {:?}: kubernetes, compute, container or probe", entry.source),
-        })?;
-        let why = Unknown { source, resource: entry.resource.clone(), reason: entry.reason, message: entry.message };
-        match source {
-            Source::Kubernetes => {
-                kubernetes.mark_unread(&entry.resource, &why.reason, &why.message);
-            }
-            Source::Compute => {
-                compute.unread.insert(entry.resource, why);
-            }
-            Source::Container => cluster = Observed::Unknown(why),
-            Source::Probe => probes = Probes::default(),
-        }
-    }
-
-    let meta = Meta {
+    let kubernetes = yaml_documents(&root.join(KUBERNETES), required(KUBERNETES)?)?;
+    let compute = texts.get(COMPUTE).map(|text| json::<RecordedCompute>(&root.join(COMPUTE), text)).transpose()?;
+    let cluster = texts.get(CLUSTER).map(|text| json::<Value>(&root.join(CLUSTER), text)).transpose()?;
+    let probes = texts.get(PROBES).map(|text| yaml_documents(&root.join(PROBES), text)).transpose()?;
+    let unreadable = meta.unreadable.into_iter().map(|entry| unreadable(&path, entry)).collect::<Result<_, _>>()?;
+    Ok(Recording {
         taken_at: meta.taken_at,
         project: meta.project,
         cluster_name: meta.cluster.name,
         cluster_location: meta.cluster.location,
-    };
-    Ok((Snapshot { meta, kubernetes, compute, cluster, probes }, malformed))
+        unreadable,
+        kubernetes: kubernetes.into_iter().flat_map(one_by_one).collect(),
+        compute,
+        cluster,
+        probes: probes.map(|documents: Vec<Vec<_>>| documents.into_iter().flatten().collect()),
+    })
 }
 
-fn kubernetes(documents: Vec<serde_json::Value>) -> (Kubernetes, Vec<Malformed>) {
-    let mut kubernetes = Kubernetes::default();
-    let mut malformed = Vec::new();
-    for document in documents {
-        let objects = match document {
-            serde_json::Value::Object(mut list)
-                if list.get("kind").and_then(|kind| kind.as_str()).is_some_and(|kind| kind.ends_with("List"))
-                    && list.get("items").is_some_and(serde_json::Value::is_array) =>
-            {
-                match list.remove("items") {
-                    Some(serde_json::Value::Array(items)) => items,
-                    _ => Vec::new(),
-                }
+fn unreadable(path: &Path, entry: Unreadable) -> Result<Unknown, FolderError> {
+    let source = Source::parse(&entry.source).ok_or_else(|| FolderError::Value {
+        path: path.to_owned(),
+        place: "unreadable".into(),
+        message: format!("unknown source {:?}: kubernetes, compute, container or probe", entry.source),
+    })?;
+    Ok(Unknown { source, resource: entry.resource, reason: entry.reason, message: entry.message })
+}
+
+/// The objects of a List, or the object itself.
+fn one_by_one(document: Value) -> Vec<Value> {
+    match document {
+        Value::Object(mut list)
+            if list.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"))
+                && list.get("items").is_some_and(Value::is_array) =>
+        {
+            match list.remove("items") {
+                Some(Value::Array(items)) => items,
+                _ => Vec::new(),
             }
-            other => vec![other],
-        };
-        for object in objects {
-            malformed.extend(kubernetes.insert_json(object).err());
         }
+        other => vec![other],
     }
-    malformed.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
-    (kubernetes, malformed)
 }
 
-fn compute(path: &Path, file: ComputeFile, project: &str) -> Result<Compute, FolderError> {
-    let mut compute = Compute { read: true, errors: file.errors, ..Compute::default() };
-    for (key, resource) in file.resources {
-        compute.insert_json(&key, resource).map_err(|error| FolderError::Value {
-            path: path.to_owned(),
-            place: format!("resources.{key:?}"),
-            message: error.to_string(),
-        })?;
-    }
-    for (group, endpoints) in file.endpoints {
-        compute.endpoints.insert(normalise(&group, project).into(), Arc::new(endpoints));
-    }
-    for (backend_service, groups) in file.health {
-        let held = compute.health.entry(normalise(&backend_service, project).into()).or_default();
-        for (group, health) in groups {
-            held.insert(normalise(&group, project).into(), Arc::new(health));
-        }
-    }
-    for (group, instances) in file.instances {
-        let names = instances.iter().map(|link| short_name(link).into()).collect();
-        compute.instances.insert(normalise(&group, project).into(), names);
-    }
-    Ok(compute)
-}
-
-fn required(path: &Path) -> Result<String, FolderError> {
-    optional(path)?.ok_or_else(|| FolderError::NoFile(path.to_owned()))
-}
-
-fn optional(path: &Path) -> Result<Option<String>, FolderError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FolderError::Read { path: path.to_owned(), error }),
-    }
+/// What could not be decoded, with the file's line where the text tells it.
+fn in_its_line(root: &Path, texts: &Texts, error: FolderError) -> FolderError {
+    let FolderError::Value { path, place, message } = error else { return error };
+    let file = root.join(&path);
+    let found = match (path.to_str(), path.to_str().and_then(|name| texts.get(name))) {
+        (Some(CLUSTER), Some(text)) => json::<Cluster>(&file, text).err(),
+        (Some(COMPUTE), Some(text)) => json::<ComputeLists>(&file, text).err(),
+        _ => None,
+    };
+    found.unwrap_or(FolderError::Value { path: file, place, message })
 }
 
 /// Reads every document of a YAML file; the error names file and line.

@@ -5,12 +5,15 @@
 //! Leaves: a [`Snapshot`], which every later step only reads.
 //! Never: judges. Nothing here says whether what was seen is right or wrong, and nothing here asks a server.
 
+mod archive;
 pub mod cluster;
 pub mod compute;
 pub mod folder;
 pub mod kubernetes;
 pub mod observed;
 pub mod probe;
+pub mod recording;
+pub mod save;
 
 use jiff::Timestamp;
 
@@ -19,6 +22,7 @@ pub use compute::Compute;
 pub use kubernetes::Kubernetes;
 pub use observed::{Observed, Source, Unknown};
 pub use probe::Probes;
+pub use recording::{RecordedCompute, Recording};
 
 /// When and where a snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

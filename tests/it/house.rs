@@ -97,6 +97,22 @@ fn every_page_has_its_sections() {
     assert!(wrong.is_empty(), "every page has the sections {:?}, each with content\n{}", page::SECTIONS, wrong.join("\n"));
 }
 
+/// Whoever reads a page at night wants something to type, to see that it is so and to mend it.
+#[test]
+fn every_page_says_what_to_type() {
+    let mut wrong = Vec::new();
+    for rule in CATALOGUE {
+        for wanted in ["How to confirm", "How to mend"] {
+            let section = rule.doc.split("\n## ").find_map(|section| section.strip_prefix(wanted)).unwrap();
+            let typed = section.lines().skip_while(|line| !line.starts_with("```")).nth(1);
+            if typed.is_none_or(|line| line.trim().is_empty()) {
+                wrong.push(format!("{}: nothing to type below {wanted:?}", rule.code));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_rule_is_a_root_cause_somewhere() {
     let mut caused = BTreeSet::new();

@@ -12,6 +12,7 @@ mod house;
 mod live;
 mod manifests;
 mod path_rules;
+mod recording;
 mod scenarios;
 mod sources;
 mod variant;

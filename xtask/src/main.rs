@@ -35,7 +35,7 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Finds the Kubernetes API server and etcd, or builds them, and says where they are.
+    /// Finds the Kubernetes API server, etcd and Prometheus, or builds them, and says where they are.
     Assets,
 }
 
@@ -64,5 +64,8 @@ fn assets() -> Result<()> {
     let assets = testbed::Assets::locate()?;
     println!("{}", assets.kube_apiserver.display());
     println!("{}", assets.etcd.display());
+    let assets = testbed::PrometheusAssets::locate()?;
+    println!("{}", assets.prometheus.display());
+    println!("{}", assets.promtool.display());
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod apiserver;
 mod google;
 mod pods;
+mod prometheus;
 mod recorded;
 
 use std::path::{Path, PathBuf};
