@@ -256,9 +256,7 @@ pub fn diagnose(topology: &Topology<'_>, target: &TargetRef, acknowledged: &[Str
 
 /// When the oldest health of an endpoint of the target's own backends was read.
 fn compute_facts_at(topology: &Topology<'_>) -> Option<Timestamp> {
-    let read = |backend: &&Backend<'_>| {
-        backend.groups.as_deref().unwrap_or_default().iter().any(|group| group.members.is_ok())
-    };
+    let read = |backend: &&Backend<'_>| backend.groups.as_deref().unwrap_or_default().iter().any(|group| group.members.is_ok());
     topology.own_backends().filter(read).map(|backend| backend.read_at.unwrap_or(topology.now)).min()
 }
 

@@ -54,6 +54,7 @@ impl Wanted {
             ip: question.ip,
             port: question.port,
             scheme: question.scheme,
+            http2: question.http2,
             path: question.path.into(),
             host: question.host.into(),
             timeout: Duration::from_secs(u64::try_from(question.timeout_sec).unwrap_or(5)),

@@ -14,6 +14,9 @@ use super::health_check::probe_scheme;
 use super::questions::Question;
 use super::{Backend, Topology, network_policy};
 
+/// Pods of a backend that are asked: what the others would answer is the same.
+const MOST_PODS: usize = 5;
+
 /// A pod that serves, whose endpoint fails, and what it answered.
 #[derive(Debug, Clone)]
 pub struct Answered<'a> {
@@ -45,7 +48,7 @@ impl<'a> Backend<'a> {
             return Vec::new();
         }
         let asked = |pod: &Pod| pod.serves() && !pod.terminating() && failing(pod);
-        self.questions().into_iter().filter(|question| asked(question.pod)).collect()
+        self.questions().into_iter().filter(|question| asked(question.pod)).take(MOST_PODS).collect()
     }
 
     /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when the

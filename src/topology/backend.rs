@@ -317,8 +317,7 @@ fn build<'a>(
         backend.read_compute(topology);
         let groups = backend.groups.as_deref().unwrap_or_default();
         let service = backend.backend_service_path.as_deref().unwrap_or_default();
-        backend.read_at =
-            groups.iter().filter_map(|group| topology.snapshot.compute.group_read_at(service, &group.path)).min();
+        backend.read_at = groups.iter().filter_map(|group| topology.snapshot.compute.group_read_at(service, &group.path)).min();
     }
     backend
 }

@@ -86,7 +86,8 @@ impl<'a> Topology<'a> {
                 wants.groups.push(self.wanted(backend, group, place));
             }
             self.add_unattached(&mut wants, backend, place);
-            let questions = backend.failing_questions();
+            let mut questions = backend.failing_questions();
+            questions.retain(|question| self.may_be_asked(question));
             wants.unasked |= questions.iter().any(|question| {
                 let probes = &self.snapshot.probes;
                 probes

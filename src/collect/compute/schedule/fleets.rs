@@ -45,7 +45,8 @@ impl Fleet {
         (0..(groups / 100).max(3)).for_each(|at| drop(urgent.insert(at, Urgency::Unhealthy)));
         (0..(groups / 200).max(3)).for_each(|at| drop(urgent.insert(groups - 1 - at, Urgency::Young)));
         let kinds = ["addresses", "backendServices", "firewalls", "forwardingRules", "healthChecks", "instanceGroups"];
-        let more = ["networkEndpointGroups", "sslCertificates", "subnetworks", "targetHttpProxies", "targetHttpsProxies", "urlMaps"];
+        let more =
+            ["networkEndpointGroups", "sslCertificates", "subnetworks", "targetHttpProxies", "targetHttpsProxies", "urlMaps"];
         Self {
             ingresses,
             urgent,
@@ -88,9 +89,13 @@ impl Fleet {
         (0..self.read.len()).map(|at| (Self::job(at), self.urgent.get(&at).copied().unwrap_or(Urgency::Settled)))
     }
 
+    /// Who was accused or has changed was read: nothing was found.
+    fn calm_down(&mut self) {
+        self.urgent.retain(|_, urgency| matches!(urgency, Urgency::Unhealthy | Urgency::Young));
+    }
+
     /// GKE calls a backend unhealthy, and another one changes.
     fn something_happens(&mut self, now: Instant) {
-        self.urgent.retain(|_, urgency| matches!(urgency, Urgency::Unhealthy | Urgency::Young));
         for urgency in [Urgency::Accused, Urgency::Changed] {
             let backend = fastrand::usize(self.read.len() / 6..self.read.len() / 4) * 3;
             for at in backend..backend + 3 {
@@ -215,7 +220,12 @@ async fn live(ingresses: usize, time: Duration, events: Duration) -> Seen {
                     Answer::Well => {
                         pause.reset();
                         schedule.succeeded(&job, pages, now);
+                        let awaited = fleet.awaited.len();
                         fleet.came(&job, began, now);
+                        if awaited == 1 && fleet.awaited.is_empty() {
+                            fleet.calm_down();
+                            schedule.groups(fleet.wants(), now);
+                        }
                     }
                     Answer::Failed => {
                         schedule.failed(&job, now);

@@ -98,6 +98,7 @@ fn lists_are_read_sooner_after_a_change_when_they_are_small() {
     schedule.groups([(group("g"), Urgency::Changed)], now);
     schedule.succeeded(&group("g"), 1, now + LIST_INTERVAL);
     assert_eq!(schedule.next(now), Next::Wait(now + EAGER_LIST_INTERVAL));
+    schedule.groups([], now);
     schedule.succeeded(&list("urlMaps"), 30, now);
     // Thirty requests are a sixth of what the budget gives in 72 s.
     assert_eq!(schedule.next(now), Next::Wait(now + Duration::from_secs(72)));
