@@ -265,10 +265,10 @@ impl Controller {
         let stands = self.owned.findings(target);
         let has_status = stands.is_some();
         topology.stands = stands.unwrap_or_default();
-        topology.set_outdated(wanted.outdated());
+        wanted.overtake(&mut topology);
         let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
         let awaits = Awaits::new(
-            wanted.lists_pending || wanted.failing || hosts_pending,
+            wanted.lists_pending || wanted.failing || hosts_pending || diagnosis.awaits_lists(),
             wanted.groups_pending || (diagnosis.withheld && !has_status),
             self.config.probe.enabled && wanted.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),

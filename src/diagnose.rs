@@ -158,6 +158,11 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// Some question waits for a list of Compute resources that is younger than the target's last change.
+    pub fn awaits_lists(&self) -> bool {
+        self.inconclusive.iter().any(|one| &*one.unknown.reason == Unknown::OUTDATED)
+    }
+
     /// At least one finding of severity Error counts.
     pub fn has_error(&self) -> bool {
         self.findings

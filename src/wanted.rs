@@ -7,6 +7,8 @@ mod urgency;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::collect::{ComputeReader, Prober, Question, Want};
 use crate::topology::Topology;
 use urgency::{Looked, Moment, Wishes};
@@ -31,6 +33,27 @@ pub struct Wanted {
     /// Places of backends whose groups were read before their endpoints last changed in Kubernetes.
     outdated: BTreeSet<usize>,
     looked: Looked,
+    target: Target,
+}
+
+/// What was seen of the target itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Target {
+    seen: u64,
+    changed: Option<Timestamp>,
+}
+
+impl Target {
+    /// The first time it counts as changed when it was made.
+    fn of(topology: &Topology<'_>, before: Option<Self>) -> Self {
+        let seen = topology.fingerprint();
+        let changed = match before {
+            Some(before) if before.seen == seen => before.changed,
+            Some(_) => Some(topology.now),
+            None => topology.meta().creation_timestamp,
+        };
+        Self { seen, changed }
+    }
 }
 
 impl Wanted {
@@ -74,12 +97,14 @@ impl Wanted {
             unasked: wants.unasked,
             outdated,
             looked,
+            target: Target::of(topology, before.map(|before| before.target)),
         }
     }
 
-    /// Places of backends whose groups were read before their endpoints last changed in Kubernetes: what is new on such facts is not said.
-    pub fn outdated(&self) -> &BTreeSet<usize> {
-        &self.outdated
+    /// Says in a topology what Kubernetes has overtaken, so that nothing new is said on such facts.
+    pub fn overtake(&self, topology: &mut Topology<'_>) {
+        topology.set_outdated(&self.outdated);
+        topology.changed_at = self.target.changed;
     }
 }
 

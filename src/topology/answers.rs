@@ -5,9 +5,9 @@
 
 use std::net::SocketAddr;
 
-use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
+use crate::snapshot::{Source, Unknown};
 
 use super::backend::{GroupKind, NO_HEALTH_STATE, State};
 use super::health_check::probe_scheme;
@@ -58,6 +58,9 @@ impl<'a> Backend<'a> {
         if let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE) {
             return Err(why);
         }
+        if let Some(why) = self.not_asked() {
+            return Err(why);
+        }
         let probes = &topology.snapshot.probes;
         let mut answered = Vec::new();
         let mut unasked = None;
@@ -71,6 +74,18 @@ impl<'a> Backend<'a> {
             Some(why) if answered.is_empty() => Err(why),
             _ => Ok(answered),
         }
+    }
+
+    /// Why no pod behind a failing endpoint is asked: the health check speaks something else than HTTP.
+    fn not_asked(&self) -> Option<Unknown> {
+        let check = self.health_check.as_ref().seen().copied()?;
+        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && self.count(State::Unhealthy) > 0;
+        other.then(|| Unknown {
+            source: Source::Probe,
+            resource: check.name.clone(),
+            reason: "NotAsked".into(),
+            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
+        })
     }
 
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.

@@ -69,6 +69,16 @@ impl Backend<'_> {
 }
 
 impl<'a> Topology<'a> {
+    /// What the target itself says, as a number: another one means that it changed. What controllers write on it does not count.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let meta = self.meta();
+        (&meta.uid, meta.generation).hash(&mut hasher);
+        let written = |key: &str| annotations::keys::WRITTEN.contains(&key);
+        meta.annotations.iter().filter(|(key, _)| !written(key)).for_each(|annotation| annotation.hash(&mut hasher));
+        hasher.finish()
+    }
+
     /// What is wanted for this target.
     pub fn wants(&self) -> Wants<'a> {
         let mut wants = Wants { lists_pending: self.lists_pending(), ..Wants::default() };

@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod collect;
 mod distrust;
+mod freshness;
 mod group_rules;
 mod health;
 mod house;

@@ -40,10 +40,10 @@ struct Fleet {
 impl Fleet {
     fn new(ingresses: usize) -> Self {
         let groups = ingresses * 6;
-        let mut urgent = BTreeMap::new();
         // One group in a hundred is unhealthy, one in two hundred young, at least a backend each.
-        (0..(groups / 100).max(3)).for_each(|at| drop(urgent.insert(at, Urgency::Unhealthy)));
-        (0..(groups / 200).max(3)).for_each(|at| drop(urgent.insert(groups - 1 - at, Urgency::Young)));
+        let unhealthy = (0..(groups / 100).max(3)).map(|at| (at, Urgency::Unhealthy));
+        let young = (0..(groups / 200).max(3)).map(|at| (groups - 1 - at, Urgency::Young));
+        let urgent = unhealthy.chain(young).collect();
         let kinds = ["addresses", "backendServices", "firewalls", "forwardingRules", "healthChecks", "instanceGroups"];
         let more =
             ["networkEndpointGroups", "sslCertificates", "subnetworks", "targetHttpProxies", "targetHttpsProxies", "urlMaps"];
@@ -149,8 +149,12 @@ impl Fleet {
     fn bound(&self, lane: Lane, interval: u64, groups: usize) -> Duration {
         let per_minute = f64::from(PER_MINUTE - 16) * 60.0 / 62.0;
         let left = if self.round_of_lists() <= super::EAGER_PAGES { 0.5 } else { 5.0 / 6.0 };
-        // The lanes of the accused and the changed are in use for moments only.
-        let share = lane.weight() as f64 / (Lane::Watched.weight() + Lane::Settled.weight()) as f64;
+        // Those of the accused and the changed are in use for moments only, but for the first reads of what is watched.
+        let beside = [Lane::Changed, Lane::Watched, Lane::Settled].map(Lane::weight).iter().sum::<u64>();
+        let share = match lane {
+            Lane::Settled => lane.weight() as f64 / (beside - Lane::Changed.weight()) as f64,
+            _ => lane.weight() as f64 / beside as f64,
+        };
         Duration::from_secs(interval) + MINUTE.mul_f64(groups as f64 / (per_minute * left * share))
     }
 }
