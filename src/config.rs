@@ -39,6 +39,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Who writes.
     pub leader_election: LeaderElectionConfig,
+    /// Events on the targets.
+    pub events: EventsConfig,
     /// Where the pages of the rules are.
     pub docs: DocsConfig,
     /// The waiting times.
@@ -113,6 +115,14 @@ pub struct LeaderElectionConfig {
     pub namespace: String,
     /// Name of the Lease.
     pub lease_name: String,
+}
+
+/// Events on the targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Whether they are written.
+    pub enabled: bool,
 }
 
 /// Where the pages of the rules are.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::api::LastEvent;
 use crate::diagnose::{Diagnosis, Verdict};
 use crate::topology::TargetRef;
 use crate::wanted::Wanted;
@@ -26,6 +27,8 @@ pub(super) struct Kept {
     pub(super) awaits: Awaits,
     /// What was said in the log last.
     pub(super) logged: Option<Logged>,
+    /// The event that was written last, or need not be.
+    pub(super) told: Option<LastEvent>,
     /// It has to be looked at whether something is to be written.
     pub(super) due: bool,
     /// Why the last write failed.

@@ -21,6 +21,7 @@ use crate::collect;
 use crate::diagnose::Diagnosis;
 use crate::topology::{TargetKind, TargetRef};
 
+use super::events;
 use super::status::{self, Context};
 
 /// Our name as a field manager.
@@ -93,11 +94,13 @@ pub struct Owned {
     changed: Notify,
     listed: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
+    /// Whether events are written, so that the status remembers them.
+    events: bool,
 }
 
 impl Owned {
     /// Nothing is known yet; [`Owned::run`] fills it.
-    pub fn new(client: kube::Client, leads: watch::Receiver<bool>) -> Self {
+    pub fn new(client: kube::Client, leads: watch::Receiver<bool>, events: bool) -> Self {
         Self {
             client,
             objects: Mutex::default(),
@@ -105,6 +108,7 @@ impl Owned {
             changed: Notify::new(),
             listed: watch::Sender::new(false),
             leads,
+            events,
         }
     }
 
@@ -257,7 +261,10 @@ impl Owned {
         }
         let stands = object.as_deref().and_then(|object| object.status.as_ref());
         let generation = object.as_deref().and_then(|object| object.metadata.generation);
-        let status = status::status(diagnosis, stands, Context { now, generation, docs });
+        let mut status = status::status(diagnosis, stands, Context { now, generation, docs });
+        // What was said on another object of the same name is not known on this one.
+        let said = stands.filter(|_| owned).and_then(|stands| stands.last_event.as_ref());
+        status.last_event = if self.events { events::last(said, diagnosis, now) } else { None };
         if stands == Some(&status) {
             return Ok(written);
         }
@@ -321,7 +328,7 @@ fn target_of(object: &IngressDiagnosis) -> Option<TargetRef> {
     (target.diagnosis_name() == object.name_any() && named.api_version == kind.api_version()).then_some(target)
 }
 
-fn while_terminating(error: WriteError, namespace: &str) -> WriteError {
+pub(super) fn while_terminating(error: WriteError, namespace: &str) -> WriteError {
     let terminating = match &error {
         WriteError::Refused(status) => {
             let causes = status.details.iter().flat_map(|details| &details.causes);
@@ -336,7 +343,7 @@ fn key(object: &IngressDiagnosis) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+pub(super) async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
     Ok(timeout(WRITE, request).await.map_err(|_| WriteError::Timeout)??)
 }
 

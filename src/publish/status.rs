@@ -77,6 +77,7 @@ pub fn status(
         backends,
         inconclusive,
         omitted: None,
+        last_event: None,
         conditions: Vec::new(),
     };
     status.conditions = conditions(diagnosis, stands, context);

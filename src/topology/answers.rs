@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
-use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
+use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
 use crate::snapshot::{Source, Unknown};
 
 use super::backend::{GroupKind, NO_HEALTH_STATE, State};
@@ -30,7 +30,11 @@ impl Answered<'_> {
     /// Where the answer comes from, for evidence.
     pub fn place(&self) -> String {
         let address = SocketAddr::new(self.question.ip, self.question.port);
-        format!("probe of {} {address}{}", self.question.pod.key(), self.question.path)
+        let way = match self.answer.via {
+            Some(Via::PodProxy) => " through the API server's pod proxy",
+            None => "",
+        };
+        format!("probe of {} {address}{}{way}", self.question.pod.key(), self.question.path)
     }
 }
 

@@ -3,8 +3,11 @@
 mod changes;
 mod cluster;
 mod costs;
+mod dashboards;
 mod equivalence;
+mod events;
 mod leadership;
+mod oneshot;
 mod played;
 mod product;
 mod restart;

@@ -20,7 +20,7 @@ mod reader;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,6 +31,7 @@ use reader::{HOST_COLLECTIONS, host_projects, subject};
 use schedule::Job;
 pub use schedule::Urgency;
 
+use super::tape::Tape;
 use crate::snapshot::Snapshot;
 use crate::snapshot::compute::health_key;
 
@@ -72,6 +73,8 @@ struct Shared {
     /// The version of what is wanted of which everything was tried.
     tried: Mutex<Option<u64>>,
     budget: u32,
+    /// What is read is taken down there.
+    tape: OnceLock<Tape>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -84,6 +87,12 @@ struct Wanted {
 impl ComputeReader {
     fn new(budget: u32) -> Self {
         Self { shared: Arc::new(Shared { budget, ..Shared::default() }) }
+    }
+
+    /// From now on, what is read is taken down.
+    pub(super) fn record(&self, tape: Tape) {
+        // Whoever records does so from the first read on.
+        let _ = self.shared.tape.set(tape);
     }
 
     /// Sets which groups are read, all of them: what is left out is not read any longer and its facts are forgotten.
@@ -128,8 +137,8 @@ impl ComputeReader {
         host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
     }
 
-    /// When the endpoints of a group were last read, with the health that `backend_service` finds.
-    pub fn read_at(&self, backend_service: &str, group: &str) -> Option<Timestamp> {
+    /// When the endpoints of a group were last read, with the health that its backend service finds.
+    pub fn read_at(&self, Want { backend_service, group, .. }: &Want) -> Option<Timestamp> {
         let read = guard(&self.shared.read_at);
         match group.contains("/networkEndpointGroups/") {
             true => read.get(group).copied(),
@@ -141,6 +150,11 @@ impl ComputeReader {
     pub fn ages(&self, now: Timestamp) -> Vec<(Box<str>, Duration)> {
         let age = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
         guard(&self.shared.read_at).iter().map(|(what, at)| (what.clone(), age(*at))).collect()
+    }
+
+    /// When the oldest fact was read of those that are read again and again.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        guard(&self.shared.read_at).values().min().copied()
     }
 
     /// What was asked so far.

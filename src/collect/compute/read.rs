@@ -44,6 +44,7 @@ pub(super) struct Read {
 
 impl Read {
     pub(super) fn new(client: Client, budget: &Arc<Budget>, handle: &ComputeReader) -> Self {
+        let client = client.recorded(handle.shared.tape.get());
         Self { client, budget: budget.clone(), handle: handle.clone(), pages: 0, began: None }
     }
 

@@ -87,6 +87,12 @@ impl Reader {
         (reader, handle)
     }
 
+    /// Reads as one who goes when all is read: as much at once as a minute allows.
+    pub(in crate::collect) fn for_once(mut self, reads_per_minute: u32) -> Self {
+        self.budget = Arc::new(Budget::for_once(reads_per_minute));
+        self
+    }
+
     /// Reads for ever, while active.
     pub(in crate::collect) async fn run(mut self) {
         loop {

@@ -78,6 +78,7 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result
         latency_ms: None,
         error: None,
         message: None,
+        via: None,
     };
     match seen {
         Ok(Ok((response, latency))) => {

@@ -250,6 +250,13 @@ impl Kubernetes {
         });
     }
 
+    /// The kinds that were not read so far and that somebody looked for: what a diagnosis needs beyond what it was given.
+    pub fn missed(&self) -> Vec<String> {
+        let mut missed = Vec::new();
+        each_collection!([&] self, collection => missed.extend(collection.missed()));
+        missed
+    }
+
     /// The kinds that could not be read.
     pub fn unread(&self) -> Vec<Unknown> {
         let mut unread = Vec::new();

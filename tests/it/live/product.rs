@@ -102,10 +102,15 @@ impl Product {
         self.words()
     }
 
+    /// `HOST:PORT` of its server, as soon as it listens.
+    pub fn address(&self) -> Option<String> {
+        let started = self.said("started");
+        started.first().and_then(|line| Some(line["listen"].as_str()?.to_owned()))
+    }
+
     /// Status and text at a path of its server; an error while it does not listen.
     pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
-        let started = self.said("started");
-        let address = started.first().and_then(|line| line["listen"].as_str()).ok_or("it does not listen yet")?;
+        let address = self.address().ok_or("it does not listen yet")?;
         let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(|error| error.to_string())?;
         Ok((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
     }

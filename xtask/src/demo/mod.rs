@@ -95,6 +95,8 @@ async fn mend(stage: &Stage) -> Result<()> {
         .await?;
     println!("The controller saw it after {:.0} s.", start.elapsed().as_secs_f64());
     println!("\n$ kubectl get ingressdiagnosis -A\n{}", stage.table().await?);
+    stage.until("the Ingress itself says so", PATIENCE, async || Ok(stage.events("argocd").await?.contains("Resolved"))).await?;
+    println!("$ kubectl -n argocd describe ingress argocd-server   # in part: its events\n{}", stage.events("argocd").await?);
     Ok(())
 }
 
