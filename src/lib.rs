@@ -12,6 +12,7 @@ pub mod config;
 pub mod controller;
 pub mod diagnose;
 pub mod leader;
+pub mod oneshot;
 pub mod publish;
 pub mod rules;
 pub mod server;

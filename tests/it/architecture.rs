@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("leader", &["collect"]),
     ("server", &["snapshot", "collect", "publish"]),
     ("wanted", &["topology", "collect"]),
+    ("oneshot", &["snapshot", "topology", "diagnose", "collect", "wanted"]),
 ];
 
 const PURE: &[&str] = &["snapshot", "topology", "rules", "diagnose", "capture"];

@@ -55,7 +55,7 @@ async fn what_is_forbidden_is_unknown_and_secrets_are_never_asked_for() {
 }
 
 /// Takes the right to read some kinds away.
-async fn forbid(cluster: &Cluster, kinds: &[&str]) {
+pub async fn forbid(cluster: &Cluster, kinds: &[&str]) {
     let mut role = testbed::world::objects(&manifest("cluster-role")).unwrap().remove(0);
     let rules = role["rules"].as_array_mut().unwrap();
     for rule in rules.iter_mut() {
