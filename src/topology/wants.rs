@@ -17,7 +17,7 @@ pub struct WantedGroup {
     pub group: String,
     /// An endpoint of it fails, or GKE's controller last said that the backend does.
     pub unhealthy: bool,
-    /// The backend service itself is to be asked as well: the endpoints fail, or their list says nothing of their health.
+    /// The backend service itself is to be asked as well: the endpoints fail, or their list was refused or says nothing of their health.
     pub confirm: bool,
     /// It was read, or its reading was refused.
     pub known: bool,
@@ -84,10 +84,14 @@ impl<'a> Topology<'a> {
         let members = group.members.as_deref().unwrap_or_default();
         let failing = members.iter().any(|member| member.state == State::Unhealthy);
         let stateless = !members.is_empty() && members.iter().all(|member| member.state == State::Unknown);
-        let confirm = (failing || stateless) && !backend_service.is_empty() && group.path.contains("/networkEndpointGroups/");
+        // Who may not list the endpoints may be told their health all the same.
+        let refused = self.snapshot.compute.endpoints_of(&group.path).is_err_and(|why| !not_read(&why));
+        let confirm =
+            (failing || stateless || refused) && !backend_service.is_empty() && group.path.contains("/networkEndpointGroups/");
         let unconfirmed = || self.snapshot.compute.health_of(&backend_service, &group.path).is_err_and(|why| not_read(&why));
         let known = match &group.members {
-            Ok(_) => !(confirm && unconfirmed()),
+            _ if confirm => !unconfirmed(),
+            Ok(_) => true,
             Err(why) => !not_read(why),
         };
         WantedGroup { group: group.path.clone(), unhealthy: failing || called_unhealthy, confirm, known, backend_service }
