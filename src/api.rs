@@ -83,6 +83,10 @@ pub struct IngressDiagnosisStatus {
     pub address: Option<String>,
     /// Endpoints of the target's own backends.
     pub endpoints: Endpoints,
+    /// When the oldest health of an endpoint that this rests on had been read in Compute, at the time of writing. Reading the same again
+    /// changes nothing here: a status is written only when something else in it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_facts_at: Option<Time>,
     /// The causes by rank, each with what follows from it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -95,10 +99,27 @@ pub struct IngressDiagnosisStatus {
     /// How much was cut from the lists above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub omitted: Option<Omitted>,
+    /// The last event that was written on the target, so that it is said once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<LastEvent>,
     /// `Diagnosed` and `Healthy`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// An event on the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastEvent {
+    /// `Warning`: the root cause appeared or changed. `Normal`: it has gone, or was acknowledged.
+    #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["Warning", "Normal"]))]
+    pub type_: String,
+    /// Code of the root cause.
+    pub root_cause: String,
+    /// When.
+    pub time: Time,
 }
 
 /// Healthy endpoints and all endpoints.

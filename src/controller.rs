@@ -5,6 +5,7 @@
 //! target that could not be seen for one that is gone.
 
 mod kept;
+mod told;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +24,10 @@ use crate::collect::{self, Changes, Collector, World};
 use crate::config::Config;
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::leader::Candidate;
+use crate::publish::events::Events;
 use crate::publish::metrics::Metrics;
 use crate::publish::owned::{Owned, WriteError, Written};
+use crate::publish::status;
 use crate::server::{self, Sources};
 use crate::snapshot::{Observed, Snapshot};
 use crate::topology::{Fleet, TargetKind, TargetRef, Topology};
@@ -96,7 +99,8 @@ pub async fn run(config: Config, kube_config: kube::Config, mut shutdown: watch:
     let metrics = Arc::new(Metrics::new()?);
     let world = Arc::new(World::new());
     let (leads, leading) = watch::channel(!config.leader_election.enabled);
-    let owned = Arc::new(Owned::new(client.clone(), leading.clone()));
+    let owned = Arc::new(Owned::new(client.clone(), leading.clone(), config.events.enabled));
+    let events = Events::new(client.clone(), leading.clone());
     let collector = collect::start(client.clone(), config.collect(), world.clone(), leading.clone(), shutdown.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen, "started");
 
@@ -131,7 +135,7 @@ pub async fn run(config: Config, kube_config: kube::Config, mut shutdown: watch:
         });
     }
 
-    let mut controller = Controller { config, world, owned, collector, metrics, leading, kept: BTreeMap::new() };
+    let mut controller = Controller { config, world, owned, events, collector, metrics, leading, kept: BTreeMap::new() };
     let stopping = shutdown.clone();
     let result = tokio::select! {
         result = controller.run() => result,
@@ -188,6 +192,7 @@ struct Controller {
     config: Config,
     world: Arc<World>,
     owned: Arc<Owned>,
+    events: Events,
     collector: Collector,
     metrics: Arc<Metrics>,
     leading: watch::Receiver<bool>,
@@ -254,24 +259,28 @@ impl Controller {
         }
         targets.extend(self.owned.targets().into_iter().filter(|target| out_of_sight(&snapshot, target)));
         drop(snapshot);
-        self.metrics.reconcile.observe(started.elapsed().as_secs_f64());
+        self.metrics.reconciled(started.elapsed().as_secs_f64(), Timestamp::now());
         targets
     }
 
     fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef, hosts_pending: bool) {
-        let Some(topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
-        let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
-        let wanted = Wanted::of(&topology);
+        let Some(mut topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
         let before = self.kept.remove(target);
+        let wanted = Wanted::again(&topology, before.as_ref().map(|before| &before.wanted));
+        let stands = self.owned.findings(target);
+        let has_status = stands.is_some();
+        topology.stands = stands.unwrap_or_default();
+        wanted.overtake(&mut topology);
+        let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
         let awaits = Awaits::new(
-            wanted.lists_pending || hosts_pending,
-            wanted.groups_pending,
+            wanted.lists_pending || wanted.failing || hosts_pending || diagnosis.awaits_lists(),
+            wanted.groups_pending || (diagnosis.withheld && !has_status),
             self.config.probe.enabled && wanted.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),
             Instant::now(),
         );
-        let (logged, failure) = before.map(|before| (before.logged, before.failure)).unwrap_or_default();
-        let kept = Kept { diagnosis, wanted, awaits, logged, due: true, failure };
+        let (logged, told, failure) = before.map(|before| (before.logged, before.told, before.failure)).unwrap_or_default();
+        let kept = Kept { diagnosis, wanted, awaits, logged, told, due: true, failure };
         self.kept.insert(target.clone(), kept);
     }
 
@@ -287,6 +296,7 @@ impl Controller {
         if !leads || !*self.owned.listed().borrow() {
             return;
         }
+        self.show_what_stands();
         let now = Timestamp::now();
         let due: Vec<_> = self
             .kept
@@ -316,12 +326,23 @@ impl Controller {
         for (target, diagnosis, result) in written {
             self.keep_result(&target, &diagnosis, result, now);
         }
+        self.tell(now).await;
         match self.owned.delete_stale(present).await {
             Ok(deleted) => deleted
                 .iter()
                 .for_each(|name| tracing::info!(name, "IngressDiagnosis deleted, its target gets no diagnosis any longer")),
             Err(WriteError::NotLeading) => {}
             Err(error) => tracing::warn!(%error, "an IngressDiagnosis could not be deleted"),
+        }
+    }
+
+    /// What whoever led before has published stands until it is written anew, and is shown until then: a series that ends with one leader
+    /// and begins minutes later with the next would end an alert.
+    fn show_what_stands(&self) {
+        for target in self.kept.keys().filter(|target| !self.metrics.shows(target)) {
+            if let Some(object) = self.owned.get(target).filter(|object| object.status.is_some()) {
+                self.metrics.publish(target, object);
+            }
         }
     }
 
@@ -357,12 +378,19 @@ impl Controller {
                 kept.failure = Some(WriteFailure { words, retry: Instant::now() + RETRY });
             }
         }
-        let verdict = diagnosis.verdict.as_str();
-        let status = self.owned.get(target).and_then(|object| object.status.clone());
-        let since = status.filter(|status| status.verdict == verdict).and_then(|status| status.since).map(|since| since.0);
-        self.metrics.publish(target, diagnosis, since, now);
+        let stands = self.owned.get(target);
+        let shown = match stands {
+            Some(object) if kept.failure.is_none() => object,
+            // What could not be written is shown nevertheless.
+            stands => {
+                let stands = stands.as_deref().and_then(|object| object.status.as_ref());
+                let context = status::Context { now, generation: None, docs: &self.config.docs.base_url };
+                Arc::new(status::object(diagnosis, &[], status::status(diagnosis, stands, context)))
+            }
+        };
+        self.metrics.publish(target, shown);
         for group in &kept.wanted.groups {
-            if let Some(read) = self.collector.compute.read_at(&group.group) {
+            if let Some(read) = self.collector.compute.read_at(group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));
             }
         }

@@ -5,12 +5,14 @@
 //! program's face.
 
 pub mod api;
+pub mod capture;
 pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod controller;
 pub mod diagnose;
 pub mod leader;
+pub mod oneshot;
 pub mod publish;
 pub mod rules;
 pub mod server;

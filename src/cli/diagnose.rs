@@ -1,44 +1,119 @@
-//! `diagnose`: one pass over a snapshot.
+//! `diagnose`: one pass over a snapshot, or over a live cluster.
 //!
-//! Enters: a folder. Leaves: the diagnoses on stdout, passed-over objects on stderr, an exit code. Never: writes anywhere else.
+//! Enters: a folder, or a cluster and names. Leaves: the diagnoses on stdout, what could not be seen on stderr, an exit code. Never: writes
+//! anywhere else.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::diagnose::{Diagnosis, diagnose as diagnose_target};
+use crate::oneshot::{self, Ask};
 use crate::publish::status::{self, Context};
 use crate::publish::text;
 use crate::snapshot::{Snapshot, folder};
-use crate::topology::{Fleet, Grace, Topology};
+use crate::topology::{Fleet, Grace, TargetRef, Topology};
 
-use super::{DiagnoseArgs, Outcome, Output, print};
+use super::cluster::ClusterArgs;
+use super::progress::Line;
+use super::{DiagnoseArgs, LiveArgs, Outcome, Output, print, watch};
 
 pub(super) fn diagnose(args: &DiagnoseArgs) -> Outcome {
     let config = Config::load(args.settings.config.as_deref(), &args.settings.set)?;
-    let (snapshot, malformed) = folder::load(&args.folder)?;
+    match of_folder(&args.what) {
+        Some(_) if args.watch => Err("--watch looks at a cluster, a folder does not change: leave one of them out".into()),
+        Some((path, names)) => recorded(args, &config, &path, names),
+        None if args.watch => super::in_runtime(watch::watch(args, config)),
+        None => super::in_runtime(live(args, config)),
+    }
+}
+
+/// A folder, and the names after it. An argument is a folder when it has a `/` in it, as no name has, or is named like an archive, or is
+/// a folder that holds a snapshot.
+fn of_folder(what: &[String]) -> Option<(PathBuf, &[String])> {
+    let (first, names) = what.split_first()?;
+    let path = Path::new(first);
+    let written_as_one =
+        first.contains('/') || first.ends_with(".tar.gz") || first.ends_with(".tgz") || matches!(&**first, "." | "..");
+    (written_as_one || path.join("meta.yaml").is_file()).then(|| (path.to_owned(), names))
+}
+
+fn recorded(args: &DiagnoseArgs, config: &Config, path: &Path, names: &[String]) -> Outcome {
+    let (snapshot, malformed) = folder::load(path)?;
     for object in malformed {
         anstream::eprintln!("warning: {object}");
     }
-    let diagnoses = all(&snapshot, &config.grace);
-    match args.output {
-        Output::Table => print(&text::render(&diagnoses, false))?,
-        Output::Wide => print(&text::render(&diagnoses, true))?,
-        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&list(&snapshot, &config, &diagnoses)?)?))?,
-        Output::Yaml => print(&serde_saphyr::to_string(&list(&snapshot, &config, &diagnoses)?)?)?,
+    let cluster = &args.live.cluster;
+    let wanted = |target: &TargetRef| {
+        cluster.namespace.as_ref().is_none_or(|namespace| **namespace == *target.namespace)
+            && (names.is_empty() || names.contains(&target.diagnosis_name()))
+    };
+    let diagnoses = all(&snapshot, &config.grace, wanted);
+    if diagnoses.is_empty() && !names.is_empty() {
+        return Err(format!("there is no Ingress of GKE's named {} in {}", names.join(" or "), path.display()).into());
     }
-    Ok(if diagnoses.iter().any(Diagnosis::has_error) { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    answer(args.output, config, snapshot.meta.taken_at, &diagnoses)
 }
 
-/// Diagnoses everything in a snapshot.
-fn all(snapshot: &Snapshot, grace: &Grace) -> Vec<Diagnosis> {
+async fn live(args: &DiagnoseArgs, config: Config) -> Outcome {
+    let ask = ask(&args.live, &config, &args.what).await?;
+    let mut line = Line::new();
+    let seen = oneshot::look(ask, &mut |progress| line.paint(progress)).await;
+    line.clear();
+    let seen = seen?;
+    for warning in &seen.warnings {
+        anstream::eprintln!("warning: {warning}");
+    }
+    let now = seen.world.read().meta.taken_at;
+    answer(args.output, &config, now, &seen.diagnoses)
+}
+
+/// What is asked for, of which cluster.
+pub(super) async fn ask(live: &LiveArgs, config: &Config, names: &[String]) -> Result<Ask, Box<dyn std::error::Error>> {
+    let cluster = live.cluster.find().await?;
+    let namespace = ClusterArgs::namespace(&live.cluster, &cluster);
+    let mut settings = config.collect();
+    settings.namespace.clone_from(&namespace);
+    Ok(Ask {
+        kube: cluster.kube,
+        context: cluster.context,
+        namespace,
+        names: names.to_vec(),
+        settings,
+        grace: config.grace.clone(),
+        probing: live.probe.into(),
+        timeout: live.timeout,
+        tape: None,
+    })
+}
+
+fn answer(output: Output, config: &Config, now: Timestamp, diagnoses: &[Diagnosis]) -> Outcome {
+    match output {
+        Output::Table => print(&text::render(diagnoses, false))?,
+        Output::Wide => print(&text::render(diagnoses, true))?,
+        Output::Json => print(&format!("{}\n", serde_json::to_string_pretty(&list(now, config, diagnoses)?)?))?,
+        Output::Yaml => print(&serde_saphyr::to_string(&list(now, config, diagnoses)?)?)?,
+    }
+    Ok(code(diagnoses))
+}
+
+pub(super) fn code(diagnoses: &[Diagnosis]) -> ExitCode {
+    if diagnoses.iter().any(Diagnosis::has_error) { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// Diagnoses what is wanted of a snapshot.
+fn all(snapshot: &Snapshot, grace: &Grace, wanted: impl Fn(&TargetRef) -> bool) -> Vec<Diagnosis> {
     let fleet = Fleet::of(snapshot);
     let topology = |target| Topology::of(snapshot, &fleet, grace, target);
-    fleet.targets.iter().filter_map(|target| Some(diagnose_target(&topology(target)?, target, &[]))).collect()
+    let targets = fleet.targets.iter().filter(|target| wanted(target));
+    targets.filter_map(|target| Some(diagnose_target(&topology(target)?, target, &[]))).collect()
 }
 
 /// A List of `IngressDiagnosis` objects, as the controller would write them.
-fn list(snapshot: &Snapshot, config: &Config, diagnoses: &[Diagnosis]) -> Result<serde_json::Value, serde_json::Error> {
-    let context = Context { now: snapshot.meta.taken_at, generation: Some(1), docs: &config.docs.base_url };
+fn list(now: Timestamp, config: &Config, diagnoses: &[Diagnosis]) -> Result<serde_json::Value, serde_json::Error> {
+    let context = Context { now, generation: Some(1), docs: &config.docs.base_url };
     let items = diagnoses
         .iter()
         .map(|diagnosis| serde_json::to_value(status::object(diagnosis, &[], status::status(diagnosis, None, context))));

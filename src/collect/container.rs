@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
 use super::credentials::Credentials;
+use super::tape::Tape;
 use super::world::{Change, World};
 use crate::snapshot::{Cluster, Observed, Source, Unknown};
 
@@ -39,7 +41,13 @@ struct Failure {
 }
 
 /// Reads for ever, while active.
-pub(super) async fn run(world: Arc<World>, endpoint: String, credentials: Arc<Credentials>, mut active: watch::Receiver<bool>) {
+pub(super) async fn run(
+    world: Arc<World>,
+    endpoint: String,
+    credentials: Arc<Credentials>,
+    tape: Option<Tape>,
+    mut active: watch::Receiver<bool>,
+) {
     let client = match reqwest::Client::builder().user_agent(super::USER_AGENT_NAME).timeout(TIMEOUT).build() {
         Ok(client) => client,
         Err(error) => {
@@ -54,9 +62,12 @@ pub(super) async fn run(world: Arc<World>, endpoint: String, credentials: Arc<Cr
         let wait = match cluster_path(&world) {
             None => NOT_NAMED,
             Some(path) => match read(&client, &format!("{endpoint}/v1/{path}"), &credentials).await {
-                Ok(cluster) => {
+                Ok((cluster, answer)) => {
                     retry.reset();
                     reported = None;
+                    if let Some(tape) = &tape {
+                        tape.cluster(answer);
+                    }
                     keep(&world, cluster);
                     INTERVAL
                 }
@@ -85,7 +96,8 @@ fn cluster_path(world: &World) -> Option<String> {
     known.then(|| format!("projects/{}/locations/{}/clusters/{}", meta.project, meta.cluster_location, meta.cluster_name))
 }
 
-async fn read(client: &reqwest::Client, url: &str, credentials: &Credentials) -> Result<Cluster, Failure> {
+/// The cluster, and the answer that says so.
+async fn read(client: &reqwest::Client, url: &str, credentials: &Credentials) -> Result<(Cluster, Value), Failure> {
     let broken = |reason: &str, message: String| Failure { refused: false, reason: reason.to_owned(), message };
     let headers = credentials.headers().await.map_err(|error| broken("NoCredentials", error.to_string()))?;
     let answer = client.get(format!("{url}?fields={FIELDS}")).headers(headers).send().await;
@@ -93,7 +105,9 @@ async fn read(client: &reqwest::Client, url: &str, credentials: &Credentials) ->
     let status = answer.status();
     let body = answer.bytes().await.map_err(|error| broken("Unreachable", error.without_url().to_string()))?;
     if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|error| broken("Malformed", error.to_string()));
+        let answer: Value = serde_json::from_slice(&body).map_err(|error| broken("Malformed", error.to_string()))?;
+        let cluster = Cluster::deserialize(&answer).map_err(|error| broken("Malformed", error.to_string()))?;
+        return Ok((cluster, answer));
     }
     Err(refusal(status, &body))
 }
@@ -184,7 +198,7 @@ mod tests {
         let credentials = Credentials::new(CredentialsMode::Anonymous);
 
         let url = serve(StatusCode::OK, json!({"addonsConfig": {"httpLoadBalancing": {"disabled": true}}})).await;
-        let cluster = read(&client, &url, &credentials).await.expect("an answer");
+        let (cluster, _) = read(&client, &url, &credentials).await.expect("an answer");
         assert!(cluster.addons_config.http_load_balancing.disabled);
 
         let body = json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "no"}});

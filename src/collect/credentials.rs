@@ -13,6 +13,9 @@ use http::{Extensions, HeaderMap};
 /// Longest wait for a token.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest wait for a sign of a metadata server, which is next door or nowhere.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Which credentials are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CredentialsMode {
@@ -110,6 +113,22 @@ impl Credentials {
             Err(_) => Err(CredentialsError::Timeout),
         }
     }
+}
+
+/// Whether application default credentials can be found outside of a pod: a file, or the metadata server of a virtual machine. Whether
+/// they are of any use is another question.
+pub(super) async fn are_there() -> bool {
+    let named = std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some();
+    let usual =
+        std::env::home_dir().is_some_and(|home| home.join(".config/gcloud/application_default_credentials.json").exists());
+    named || usual || metadata_answers().await
+}
+
+async fn metadata_answers() -> bool {
+    let host = std::env::var("GCE_METADATA_HOST").unwrap_or_else(|_| "metadata.google.internal".to_owned());
+    let Ok(client) = reqwest::Client::builder().no_proxy().timeout(METADATA_TIMEOUT).build() else { return false };
+    let answer = client.get(format!("http://{host}/computeMetadata/v1/")).header("metadata-flavor", "Google").send().await;
+    answer.is_ok_and(|answer| answer.headers().contains_key("metadata-flavor"))
 }
 
 fn in_cluster() -> bool {

@@ -20,8 +20,7 @@ const REGION_LABEL: &str = "topology.kubernetes.io/region";
 
 /// Finds out, then ends.
 pub(super) async fn run(world: Arc<World>, settings: Settings) {
-    let mut found =
-        Found { project: settings.project, cluster_name: settings.cluster_name, cluster_location: settings.cluster_location };
+    let mut found = Found::of(&settings);
     // Stand-ins have no metadata server, and on a workstation it would be another project's.
     let metadata = match settings.credentials {
         CredentialsMode::Default => Metadata::new(),
@@ -33,7 +32,7 @@ pub(super) async fn run(world: Arc<World>, settings: Settings) {
         if let Some(metadata) = &metadata {
             metadata.fill(&mut found).await;
         }
-        found.fill_from_nodes(&world);
+        found.fill_from_nodes(&world, &Found::default());
         found.publish(&world);
         let Found { project, cluster_name, cluster_location } = &found;
         if !project.is_empty() && !cluster_name.is_empty() && !cluster_location.is_empty() {
@@ -53,21 +52,60 @@ pub(super) async fn run(world: Arc<World>, settings: Settings) {
     }
 }
 
-#[derive(Debug, Default)]
-struct Found {
+/// What is known so far; empty is not.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
     project: String,
     cluster_name: String,
     cluster_location: String,
 }
 
+/// What `gcloud container clusters get-credentials` calls a context: `gke_PROJECT_LOCATION_CLUSTER`.
+pub(super) fn of_context(name: &str) -> Option<Found> {
+    let [project, location, cluster] = name.strip_prefix("gke_")?.split('_').collect::<Vec<_>>().try_into().ok()?;
+    let whole = [project, location, cluster].iter().all(|part| !part.is_empty());
+    whole.then(|| Found { project: project.to_owned(), cluster_name: cluster.to_owned(), cluster_location: location.to_owned() })
+}
+
 impl Found {
-    fn fill_from_nodes(&mut self, world: &World) {
+    /// What is set.
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            project: settings.project.clone(),
+            cluster_name: settings.cluster_name.clone(),
+            cluster_location: settings.cluster_location.clone(),
+        }
+    }
+
+    /// Project, name, location.
+    pub(super) fn into_parts(self) -> (String, String, String) {
+        (self.project, self.cluster_name, self.cluster_location)
+    }
+
+    /// The rest from the metadata server, which stand-ins do not have.
+    pub(super) async fn fill_from_metadata(&mut self, credentials: CredentialsMode) {
+        if credentials == CredentialsMode::Default
+            && let Some(metadata) = Metadata::new()
+        {
+            metadata.fill(self).await;
+        }
+    }
+
+    /// The rest from the nodes and, where it speaks of the same project, from the context's name, which is more exact than they are.
+    pub(super) fn fill_from_nodes(&mut self, world: &World, context: &Self) {
         let snapshot = world.read();
         let nodes = &snapshot.kubernetes.nodes;
-        if self.project.is_empty()
-            && let Some((project, ..)) = nodes.iter().find_map(|node| node.provider())
-        {
-            project.clone_into(&mut self.project);
+        if self.project.is_empty() {
+            let node = nodes.iter().find_map(|node| node.provider());
+            self.project = node.map_or_else(|| context.project.clone(), |(project, ..)| project.to_owned());
+        }
+        if context.project == self.project {
+            if self.cluster_name.is_empty() {
+                self.cluster_name.clone_from(&context.cluster_name);
+            }
+            if self.cluster_location.is_empty() {
+                self.cluster_location.clone_from(&context.cluster_location);
+            }
         }
         if self.cluster_location.is_empty()
             && let Some(region) = nodes.iter().find_map(|node| node.metadata.labels.get(REGION_LABEL))
@@ -76,7 +114,8 @@ impl Found {
         }
     }
 
-    fn publish(&self, world: &World) {
+    /// Says it to the world.
+    pub(super) fn publish(&self, world: &World) {
         world.edit(|snapshot| {
             let meta = Meta {
                 taken_at: snapshot.meta.taken_at,
@@ -178,7 +217,16 @@ mod tests {
             super::Change::Nothing
         });
         let mut found = Found::default();
-        found.fill_from_nodes(&world);
+        found.fill_from_nodes(&world, &Found::default());
         assert_eq!((found.project.as_str(), found.cluster_location.as_str()), ("acme", "europe-west1"));
+
+        let of_context = |name: &str| super::of_context(name).unwrap_or_default();
+        let mut found = Found::default();
+        found.fill_from_nodes(&world, &of_context("gke_acme_europe-west1-b_prod"));
+        assert_eq!(found.into_parts(), ("acme".to_owned(), "prod".to_owned(), "europe-west1-b".to_owned()));
+        let mut found = Found::default();
+        found.fill_from_nodes(&world, &of_context("gke_other_us-east1_prod"));
+        assert_eq!(found.into_parts(), ("acme".to_owned(), String::new(), "europe-west1".to_owned()), "the nodes know better");
+        assert_eq!(of_context("kind-local"), Found::default());
     }
 }

@@ -17,10 +17,11 @@ mod container;
 mod credentials;
 mod identity;
 mod kubernetes;
+pub mod once;
 mod prober;
+mod tape;
 mod world;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -30,7 +31,8 @@ pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want};
 pub use credentials::CredentialsMode;
 pub use kubernetes::prepare;
 pub(crate) use kubernetes::words;
-pub use prober::{Prober, ProberStats, Question};
+pub use prober::{ProbeSettings, Prober, ProberStats, Question};
+pub use tape::Tape;
 pub use world::{Changes, World};
 
 /// Our name in front of every server but a pod.
@@ -55,10 +57,8 @@ pub struct Settings {
     pub container_endpoint: String,
     /// Which credentials Google's APIs get.
     pub credentials: CredentialsMode,
-    /// Whether pods are asked.
-    pub probe_enabled: bool,
-    /// Where connections to a pod's `IP:PORT` are made instead, as `HOST:PORT`.
-    pub connect_to: BTreeMap<String, String>,
+    /// How pods are asked.
+    pub probe: ProbeSettings,
 }
 
 impl Default for Settings {
@@ -72,8 +72,7 @@ impl Default for Settings {
             reads_per_minute: 150,
             container_endpoint: "https://container.googleapis.com".to_owned(),
             credentials: CredentialsMode::Default,
-            probe_enabled: true,
-            connect_to: BTreeMap::new(),
+            probe: ProbeSettings::default(),
         }
     }
 }
@@ -113,14 +112,51 @@ pub fn start(
 ) -> Collector {
     let mut tasks = JoinSet::new();
     kubernetes::spawn(&mut tasks, &client, &world, settings.namespace.as_deref());
-
-    let credentials = Arc::new(credentials::Credentials::new(settings.credentials));
     tasks.spawn(identity::run(world.clone(), settings.clone()));
-    tasks.spawn(container::run(world.clone(), settings.container_endpoint.clone(), credentials.clone(), active.clone()));
-    let (reader, compute) =
-        compute::Reader::new(&world, &settings.compute_endpoint, &credentials, settings.reads_per_minute, &active);
+    beside(tasks, settings, &world, None, &active, shutdown)
+}
+
+/// For whoever reads once and goes.
+#[derive(Debug, Clone, Default)]
+pub struct Once {
+    /// What is read is taken down there.
+    pub tape: Option<Tape>,
+}
+
+/// Starts to read everything but the API server, which somebody else lists. Project, name and location of the cluster should be known.
+pub fn start_beside_lists(
+    settings: Settings,
+    world: &Arc<World>,
+    once: Once,
+    active: &watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
+) -> Collector {
+    beside(JoinSet::new(), settings, world, Some(once), active, shutdown)
+}
+
+fn beside(
+    mut tasks: JoinSet<()>,
+    settings: Settings,
+    world: &Arc<World>,
+    once: Option<Once>,
+    active: &watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
+) -> Collector {
+    let tape = once.as_ref().and_then(|once| once.tape.clone());
+    let credentials = Arc::new(credentials::Credentials::new(settings.credentials));
+    let container =
+        container::run(world.clone(), settings.container_endpoint.clone(), credentials.clone(), tape.clone(), active.clone());
+    tasks.spawn(container);
+    let reads = settings.reads_per_minute;
+    let (mut reader, compute) = compute::Reader::new(world, &settings.compute_endpoint, &credentials, reads, active);
+    if once.is_some() {
+        reader = reader.for_once(reads);
+    }
+    if let Some(tape) = tape {
+        compute.record(tape);
+    }
     tasks.spawn(reader.run());
-    let (asker, prober) = prober::Asker::new(&world, settings.probe_enabled, settings.connect_to, &active);
+    let (asker, prober) = prober::Asker::new(world, settings.probe, active);
     tasks.spawn(asker.run());
 
     Collector { compute, prober, supervisor: tokio::spawn(supervise(tasks, shutdown)) }

@@ -1,35 +1,23 @@
 //! The metrics, computed from the state of the moment at each scrape.
 //!
-//! Enters: what was published last for each target, counters of the collector. Leaves: the Prometheus text format.
-//! Never: keeps a series of an object that is gone, or a label whose values have no bound per object.
+//! Enters: what stands for each target, counters of the collector. Leaves: the Prometheus text format. Never: keeps a series of an object
+//! that is gone, or a label whose values have no bound per object; holds a lock for longer than it takes to clone an [`Arc`].
+
+mod state;
+pub mod table;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Encoder, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use crate::api::IngressDiagnosis;
 use crate::collect::RequestCounts;
-use crate::diagnose::{Diagnosis, Found};
 use crate::snapshot::Unknown;
 use crate::topology::TargetRef;
-
-/// What was published for a target.
-#[derive(Clone)]
-struct Published {
-    diagnosis: Arc<Diagnosis>,
-    /// Since when its verdict stands.
-    since: Timestamp,
-}
-
-/// What the state metrics are made from.
-#[derive(Default)]
-struct State {
-    published: BTreeMap<TargetRef, Published>,
-    unknown: Vec<Unknown>,
-}
+use state::State;
+use table::Family;
 
 /// The collector's counts, as they were taken over last.
 #[derive(Default)]
@@ -41,7 +29,8 @@ struct Counted {
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    state: Arc<Mutex<State>>,
+    /// Copied when it is changed while a scrape still has it; most changes copy nothing.
+    state: Mutex<Arc<State>>,
     /// Requests to the Compute API.
     compute_requests: IntCounterVec,
     /// Requests to pods.
@@ -50,10 +39,12 @@ pub struct Metrics {
     leader: IntGauge,
     /// Reads that the Compute budget allows.
     budget: IntGauge,
+    /// When the last pass over the changed targets ended.
+    last_reconcile: Gauge,
+    /// How long such a pass takes.
+    reconcile: Histogram,
     /// How old the Compute facts are that a diagnosis rests on.
     pub facts_age: Histogram,
-    /// How long a pass over the changed targets takes.
-    pub reconcile: Histogram,
     /// Counters so far, as the collector counts them.
     counted: Mutex<Counted>,
 }
@@ -62,82 +53,63 @@ impl Metrics {
     /// Registers everything.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let state = Arc::new(Mutex::new(State::default()));
-        registry.register(Box::new(StateCollector::new(state.clone())?))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let compute_requests = IntCounterVec::new(
-            Opts::new(
-                "ingress_diagnosis_compute_requests_total",
-                "Requests to the Compute Engine API by method and HTTP status or error",
-            ),
-            &["method", "code"],
-        )?;
-        let probe_requests = IntCounterVec::new(
-            Opts::new("ingress_diagnosis_probe_requests_total", "Requests to pods by HTTP status or error"),
-            &["result"],
-        )?;
-        let leader = IntGauge::new("ingress_diagnosis_leader", "1 when this process writes, 0 when another one does")?;
-        let budget = IntGauge::new(
-            "ingress_diagnosis_compute_budget_reads_per_minute",
-            "Requests to the Compute Engine API that are allowed within any minute",
-        )?;
-        let facts_age = Histogram::with_opts(
-            HistogramOpts::new(
-                "ingress_diagnosis_compute_facts_age_seconds",
-                "Age of the Compute facts that a diagnosis rests on",
-            )
-            .buckets(vec![5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0]),
-        )?;
-        let reconcile = Histogram::with_opts(
-            HistogramOpts::new(
-                "ingress_diagnosis_reconcile_duration_seconds",
-                "Time to diagnose everything that a change concerns",
-            )
-            .buckets(vec![0.0001, 0.001, 0.01, 0.1, 0.5, 1.0, 5.0]),
-        )?;
-        let build = IntGauge::with_opts(
-            Opts::new("ingress_diagnosis_build_info", "1, with the version of the program as a label")
-                .const_label("version", env!("CARGO_PKG_VERSION")),
-        )?;
-        build.set(1);
-        registry.register(Box::new(compute_requests.clone()))?;
-        registry.register(Box::new(probe_requests.clone()))?;
-        registry.register(Box::new(leader.clone()))?;
-        registry.register(Box::new(budget.clone()))?;
-        registry.register(Box::new(facts_age.clone()))?;
-        registry.register(Box::new(reconcile.clone()))?;
-        registry.register(Box::new(build))?;
-        Ok(Self {
-            registry,
-            state,
-            compute_requests,
-            probe_requests,
-            leader,
-            budget,
-            facts_age,
-            reconcile,
+        let gauge = |family: &Family| IntGauge::new(family.name, family.help);
+        let counter = |family: &Family| IntCounterVec::new(Opts::new(family.name, family.help), family.labels);
+        let histogram = |family: &Family, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec()))
+        };
+        let this = Self {
+            state: Mutex::default(),
+            compute_requests: counter(&table::COMPUTE_REQUESTS)?,
+            probe_requests: counter(&table::PROBE_REQUESTS)?,
+            leader: gauge(&table::LEADER)?,
+            budget: gauge(&table::COMPUTE_BUDGET)?,
+            last_reconcile: Gauge::new(table::LAST_RECONCILE.name, table::LAST_RECONCILE.help)?,
+            reconcile: histogram(&table::RECONCILE, &[0.0001, 0.001, 0.01, 0.1, 0.5, 1.0, 5.0])?,
+            facts_age: histogram(&table::FACTS_AGE, &[5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0])?,
             counted: Mutex::default(),
-        })
+            registry,
+        };
+        let build = Opts::new(table::BUILD_INFO.name, table::BUILD_INFO.help);
+        let build = IntGauge::with_opts(build.const_label("version", env!("CARGO_PKG_VERSION")))?;
+        build.set(1);
+        this.registry.register(Box::new(build))?;
+        this.registry.register(Box::new(this.compute_requests.clone()))?;
+        this.registry.register(Box::new(this.probe_requests.clone()))?;
+        this.registry.register(Box::new(this.leader.clone()))?;
+        this.registry.register(Box::new(this.budget.clone()))?;
+        this.registry.register(Box::new(this.facts_age.clone()))?;
+        this.registry.register(Box::new(this.reconcile.clone()))?;
+        this.registry.register(Box::new(this.last_reconcile.clone()))?;
+        Ok(this)
     }
 
-    /// Keeps what was published for a target. Where nothing says since when the verdict stands, it is since it was seen here first.
-    pub fn publish(&self, target: &TargetRef, diagnosis: &Arc<Diagnosis>, since: Option<Timestamp>, now: Timestamp) {
-        let mut state = guard(&self.state);
-        let before = state.published.get(target).filter(|before| before.diagnosis.verdict == diagnosis.verdict);
-        let since = since.or_else(|| before.map(|before| before.since)).unwrap_or(now);
-        state.published.insert(target.clone(), Published { diagnosis: diagnosis.clone(), since });
+    /// Shows what stands for a target from now on.
+    pub fn publish(&self, target: &TargetRef, object: Arc<IngressDiagnosis>) {
+        self.change(|state| state.published.insert(target.clone(), object));
+    }
+
+    /// Whether something is shown for a target.
+    pub fn shows(&self, target: &TargetRef) -> bool {
+        guard(&self.state).published.contains_key(target)
     }
 
     /// Forgets the targets for which `keep` says no.
     pub fn retain(&self, mut keep: impl FnMut(&TargetRef) -> bool) {
-        guard(&self.state).published.retain(|target, _| keep(target));
+        if guard(&self.state).published.keys().any(|target| !keep(target)) {
+            self.change(|state| state.published.retain(|target, _| keep(target)));
+        }
     }
 
-    /// Sets what could not be read; a process that does not write leaves that to the one that does.
-    pub fn set_unknown(&self, unknown: Vec<Unknown>) {
+    /// Sets what could not be read, and when the oldest fact was; a process that does not write leaves that to the one that does.
+    pub fn set_sight(&self, unknown: Vec<Unknown>, oldest: Option<Timestamp>) {
         if self.leader.get() == 1 {
-            guard(&self.state).unknown = unknown;
+            self.change(|state| {
+                state.unknown = unknown;
+                state.oldest = oldest;
+            });
         }
     }
 
@@ -145,10 +117,14 @@ impl Metrics {
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
         if !leads {
-            let mut state = guard(&self.state);
-            state.published.clear();
-            state.unknown.clear();
+            *guard(&self.state) = Arc::default();
         }
+    }
+
+    /// A pass over the changed targets has ended, after so many seconds.
+    pub fn reconciled(&self, seconds: f64, now: Timestamp) {
+        self.reconcile.observe(seconds);
+        self.last_reconcile.set(now.as_millisecond() as f64 / 1000.0);
     }
 
     /// Takes over the collector's own counts.
@@ -167,111 +143,18 @@ impl Metrics {
     }
 
     /// The metrics in the text format.
-    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        let mut text = TextEncoder::new().encode_to_string(&self.registry.gather())?;
+        let state = guard(&self.state).clone();
+        state.write(&mut text);
         Ok(text)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+        change(Arc::make_mut(&mut guard(&self.state)));
     }
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The families that are computed at each scrape.
-const FAMILIES: [(&str, &str); 5] = [
-    ("ingress_diagnosis_verdict", "1 for the verdict of a target: Healthy, Progressing, Degraded, Broken or Unknown"),
-    ("ingress_diagnosis_verdict_since_timestamp_seconds", "Since when the verdict of a target stands, as Unix time"),
-    ("ingress_diagnosis_finding", "1 for each finding of a target; role is root, cause, symptom or acknowledged"),
-    ("ingress_diagnosis_endpoints", "Endpoints of a backend by what the load balancer's health check says of them"),
-    ("ingress_diagnosis_unknown", "1 for each resource that could not be read"),
-];
-
-struct StateCollector {
-    state: Arc<Mutex<State>>,
-    descriptions: Vec<Desc>,
-}
-
-impl StateCollector {
-    fn new(state: Arc<Mutex<State>>) -> Result<Self, prometheus::Error> {
-        let descriptions = FAMILIES
-            .iter()
-            .map(|(name, help)| Desc::new((*name).to_owned(), (*help).to_owned(), Vec::new(), std::collections::HashMap::new()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { state, descriptions })
-    }
-}
-
-impl Collector for StateCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let (published, unknown) = {
-            let state = guard(&self.state);
-            (state.published.clone(), state.unknown.clone())
-        };
-        let mut families = FAMILIES.map(|(name, help)| family(name, help));
-        for (target, published) in &published {
-            let diagnosis = &published.diagnosis;
-            let of = [("namespace", &*target.namespace), ("kind", target.kind.as_str()), ("name", &*target.name)];
-            add(&mut families[0], &of, &[("verdict", diagnosis.verdict.as_str())], 1.0);
-            add(&mut families[1], &of, &[], published.since.as_millisecond() as f64 / 1000.0);
-            for root in &diagnosis.findings {
-                let is_root = diagnosis.root_cause == Some(root.found.rule.code);
-                add_finding(&mut families[2], &of, &root.found, if is_root { "root" } else { "cause" });
-                for symptom in &root.symptoms {
-                    add_finding(&mut families[2], &of, symptom, "symptom");
-                }
-            }
-            for backend in &diagnosis.backends {
-                let endpoints = backend.endpoints;
-                for (state, count) in
-                    [("healthy", endpoints.healthy), ("unhealthy", endpoints.unhealthy), ("unknown", endpoints.unknown)]
-                {
-                    add(&mut families[3], &of, &[("backend", &backend.name), ("state", state)], count as f64);
-                }
-            }
-        }
-        for why in &unknown {
-            add(
-                &mut families[4],
-                &[("source", why.source.as_str()), ("resource", &why.resource), ("reason", &why.reason)],
-                &[],
-                1.0,
-            );
-        }
-        families.into()
-    }
-}
-
-fn family(name: &str, help: &str) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(MetricType::GAUGE);
-    family
-}
-
-fn add_finding(family: &mut MetricFamily, of: &[(&str, &str)], found: &Found, role: &str) {
-    let role = if found.acknowledged { "acknowledged" } else { role };
-    let backend = found.backend.as_deref().unwrap_or_default();
-    let more = [("backend", backend), ("code", found.rule.code), ("severity", found.severity().as_str()), ("role", role)];
-    add(family, of, &more, 1.0);
-}
-
-fn add(family: &mut MetricFamily, of: &[(&str, &str)], more: &[(&str, &str)], value: f64) {
-    let labels = of.iter().chain(more).map(|(name, value)| {
-        let mut label = LabelPair::default();
-        label.set_name((*name).to_owned());
-        label.set_value((*value).to_owned());
-        label
-    });
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = Metric::default();
-    metric.set_label(labels.collect());
-    metric.set_gauge(gauge);
-    family.mut_metric().push(metric);
 }

@@ -21,6 +21,7 @@ use crate::collect;
 use crate::diagnose::Diagnosis;
 use crate::topology::{TargetKind, TargetRef};
 
+use super::events;
 use super::status::{self, Context};
 
 /// Our name as a field manager.
@@ -93,11 +94,13 @@ pub struct Owned {
     changed: Notify,
     listed: watch::Sender<bool>,
     leads: watch::Receiver<bool>,
+    /// Whether events are written, so that the status remembers them.
+    events: bool,
 }
 
 impl Owned {
     /// Nothing is known yet; [`Owned::run`] fills it.
-    pub fn new(client: kube::Client, leads: watch::Receiver<bool>) -> Self {
+    pub fn new(client: kube::Client, leads: watch::Receiver<bool>, events: bool) -> Self {
         Self {
             client,
             objects: Mutex::default(),
@@ -105,6 +108,7 @@ impl Owned {
             changed: Notify::new(),
             listed: watch::Sender::new(false),
             leads,
+            events,
         }
     }
 
@@ -215,6 +219,17 @@ impl Owned {
         self.get(target).map(|object| object.spec.acknowledge.clone()).unwrap_or_default()
     }
 
+    /// The findings that stand in a target's status, by code and backend; `None` while there is no status.
+    pub fn findings(&self, target: &TargetRef) -> Option<BTreeSet<(String, Option<String>)>> {
+        let object = self.get(target)?;
+        let found = object.status.iter().flat_map(|status| &status.findings);
+        let all = found.flat_map(|cause| {
+            let symptoms = cause.symptoms.iter().map(|symptom| (symptom.code.clone(), symptom.backend.clone()));
+            symptoms.chain([(cause.code.clone(), cause.backend.clone())])
+        });
+        object.status.is_some().then(|| all.collect())
+    }
+
     /// Writes what has to be written for a diagnosis.
     pub async fn write(&self, diagnosis: &Diagnosis, now: Timestamp, docs: &str) -> Result<Written, WriteError> {
         let target = &diagnosis.target;
@@ -246,7 +261,10 @@ impl Owned {
         }
         let stands = object.as_deref().and_then(|object| object.status.as_ref());
         let generation = object.as_deref().and_then(|object| object.metadata.generation);
-        let status = status::status(diagnosis, stands, Context { now, generation, docs });
+        let mut status = status::status(diagnosis, stands, Context { now, generation, docs });
+        // What was said on another object of the same name is not known on this one.
+        let said = stands.filter(|_| owned).and_then(|stands| stands.last_event.as_ref());
+        status.last_event = if self.events { events::last(said, diagnosis, now) } else { None };
         if stands == Some(&status) {
             return Ok(written);
         }
@@ -310,7 +328,7 @@ fn target_of(object: &IngressDiagnosis) -> Option<TargetRef> {
     (target.diagnosis_name() == object.name_any() && named.api_version == kind.api_version()).then_some(target)
 }
 
-fn while_terminating(error: WriteError, namespace: &str) -> WriteError {
+pub(super) fn while_terminating(error: WriteError, namespace: &str) -> WriteError {
     let terminating = match &error {
         WriteError::Refused(status) => {
             let causes = status.details.iter().flat_map(|details| &details.causes);
@@ -325,7 +343,7 @@ fn key(object: &IngressDiagnosis) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+pub(super) async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
     Ok(timeout(WRITE, request).await.map_err(|_| WriteError::Timeout)??)
 }
 

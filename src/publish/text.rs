@@ -1,4 +1,4 @@
-//! Diagnoses as text for people: a table, then what is wrong, worst first.
+//! Diagnoses as text for people: a table, then what is wrong, worst first; what is healthy in one line at the end.
 //!
 //! Enters: [`Diagnosis`]es. Leaves: text of at most 80 columns, but for commands, which are never broken. Never: colours a text that is
 //! not asked to be coloured.
@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use jiff::SignedDuration;
 
 use crate::diagnose::{Diagnosis, Found, Root, Verdict};
 use crate::rules::Severity;
@@ -14,6 +15,9 @@ use crate::topology::TargetKind;
 
 /// Width of sentences.
 const WIDTH: usize = 80;
+
+/// Facts that are older than this are said to be.
+const WORTH_A_WORD: SignedDuration = SignedDuration::from_mins(5);
 
 /// The table and the findings. `wide` adds addresses, evidence of symptoms and everything that could not be seen.
 pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
@@ -24,8 +28,10 @@ pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
     if sorted.is_empty() {
         return "no Ingress of GKE's and no Service with a standalone NEG\n".to_owned();
     }
-    let mut text = table(&sorted, wide);
-    for diagnosis in &sorted {
+    let healthy = |diagnosis: &&Diagnosis| diagnosis.verdict == Verdict::Healthy && diagnosis.findings.is_empty();
+    let rows: Vec<_> = sorted.iter().copied().filter(|diagnosis| wide || !healthy(diagnosis)).collect();
+    let mut text = if rows.is_empty() { String::new() } else { table(&rows, wide) };
+    for diagnosis in &rows {
         let unanswered = wide && !diagnosis.inconclusive.is_empty();
         if diagnosis.findings.is_empty() && diagnosis.verdict != Verdict::Unknown && !unanswered {
             continue;
@@ -33,7 +39,40 @@ pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
         text.push('\n');
         details(&mut text, diagnosis, wide);
     }
+    if !wide {
+        let healthy: Vec<_> = sorted.iter().copied().filter(healthy).collect();
+        in_one_line(&mut text, &healthy);
+    }
     text
+}
+
+/// As many names as the line holds, and how many there are.
+fn in_one_line(text: &mut String, healthy: &[&Diagnosis]) {
+    if healthy.is_empty() {
+        return;
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let style = verdict_style(Verdict::Healthy);
+    let mut line = format!("{} healthy: ", healthy.len());
+    let unanswered = healthy.iter().filter(|diagnosis| !diagnosis.inconclusive.is_empty()).count();
+    for (at, diagnosis) in healthy.iter().enumerate() {
+        let left = healthy.len() - at;
+        let name =
+            format!("{}{}/{}", if at > 0 { ", " } else { "" }, diagnosis.target.namespace, diagnosis.target.diagnosis_name());
+        let room = if left > 1 { format!(" and {left} more").chars().count() } else { 0 };
+        if at > 0 && line.chars().count() + name.chars().count() + room > WIDTH {
+            let _ = write!(line, " and {left} more");
+            break;
+        }
+        line.push_str(&name);
+    }
+    let line = line.replacen("healthy", &format!("{style}healthy{style:#}"), 1);
+    let _ = writeln!(text, "{line}");
+    if unanswered > 0 {
+        let _ = writeln!(text, "  some questions about {unanswered} of them could not be answered, -o wide lists them");
+    }
 }
 
 fn table(diagnoses: &[&Diagnosis], wide: bool) -> String {
@@ -83,6 +122,9 @@ fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
         diagnosis.target.name,
         diagnosis.verdict.as_str()
     );
+    if let Some(age) = old(diagnosis) {
+        wrap(text, &format!("the health of its endpoints was read in Compute {age} ago"), "  ", "  ");
+    }
     for root in &diagnosis.findings {
         finding(text, root, wide);
     }
@@ -103,6 +145,16 @@ fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
             "  {} could not be answered, -o wide lists them",
             crate::rules::text::counted(diagnosis.inconclusive.len(), "question")
         );
+    }
+}
+
+/// The age of the facts of Compute that a diagnosis rests on, once it is worth a word.
+fn old(diagnosis: &Diagnosis) -> Option<String> {
+    let age = diagnosis.made_at.duration_since(diagnosis.compute_facts_at?);
+    match (age.as_hours(), age.as_mins()) {
+        _ if age < WORTH_A_WORD => None,
+        (0, minutes) => Some(format!("{minutes} min")),
+        (hours, minutes) => Some(format!("{hours} h {} min", minutes - hours * 60)),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::text::{quote, some_of};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
-use crate::snapshot::Observed;
+use crate::snapshot::kubernetes::Event;
+use crate::snapshot::{Observed, Unknown};
 use crate::topology::{Backend, Role, Topology, annotations};
 
 /// The rule.
@@ -25,7 +26,11 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.role != Role::Routed {
         return Ok(None);
     }
-    let Some(service) = backend.service.clone().known()? else { return Ok(None) };
+    let service = match &backend.service {
+        Observed::Present(service) => *service,
+        Observed::Absent => return Ok(None),
+        Observed::Unknown(why) => return said(topology, backend)?.map_or(Err(why.clone()), |said| Ok(Some(unread(backend, said)))),
+    };
     let (Some(port), Some((key, Ok(annotation)))) = (backend.port, annotations::backend_config(service)) else { return Ok(None) };
     // No entry for the port means no BackendConfig, and so does an empty name.
     let Some(wanted) = annotation.for_port(&port.name, port.port).filter(|name| !name.is_empty()) else { return Ok(None) };
@@ -37,10 +42,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         Observed::Absent => Finding::certain(message).evidence(format!("BackendConfig {namespace}/{wanted}"), "absent"),
         // The BackendConfigs cannot be read: the controller, which reads them, may have said it.
         Observed::Unknown(why) => {
-            let about = format!("on service \"{namespace}/{name}\"");
-            let errors = topology.translate_errors()?;
-            let said = errors.iter().rev().find(|(_, error)| error.contains(TEXT) && error.contains(&about));
-            let Some((event, error)) = said else { return Err(why.clone()) };
+            let Some((event, error)) = said(topology, backend)? else { return Err(why.clone()) };
             Finding::certain(message).evidence("Ingress event Translate", error).since(event.first)
         }
     };
@@ -68,6 +70,24 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
                 quote(name)
             )),
     ))
+}
+
+/// What the controller says of the Service, which it can read.
+fn said<'a>(topology: &Topology<'a>, backend: &Backend<'_>) -> Result<Option<(&'a Event, &'a str)>, Unknown> {
+    let about = format!("on service \"{}/{}\"", backend.namespace, backend.service_name);
+    let errors = topology.translate_errors()?;
+    Ok(errors.into_iter().rev().find(|(_, error)| error.contains(TEXT) && error.contains(&about)))
+}
+
+/// Where the Services cannot be read, nobody here knows the name of the BackendConfig.
+fn unread(backend: &Backend<'_>, (event, error): (&Event, &str)) -> Finding {
+    let (namespace, name) = (backend.namespace, backend.service_name);
+    Finding::certain(format!("Service {name:?} names a BackendConfig that is not in namespace {namespace:?}"))
+        .evidence("Ingress event Translate", error)
+        .fix(format!("create the BackendConfig in namespace {namespace}, or correct its name in the annotation of Service {name}"))
+        .fix(format!("kubectl -n {} get service {} -o jsonpath='{{.metadata.annotations}}'", quote(namespace), quote(name)))
+        .fix(format!("kubectl -n {} get backendconfigs", quote(namespace)))
+        .since(event.first)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::text::quote;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::snapshot::Observed;
 use crate::snapshot::kubernetes::Pod;
 use crate::topology::addon::DEPLOYMENT;
-use crate::topology::{Backend, Role, Topology};
+use crate::topology::{Backend, Class, Role, State, Topology, annotations};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -19,6 +20,9 @@ pub static RULE: Rule = Rule {
     check: Check::Backend(check),
 };
 
+/// What the controller says of it (ingress-gce `pkg/controller/translator/translator.go`).
+const TEXT: &str = "failed to retrieve the system default backend service";
+
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.role != Role::SystemDefault {
         return Ok(None);
@@ -28,14 +32,41 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         quote(topology.namespace()),
         quote(topology.name())
     );
-    let Some(_) = backend.service.clone().known()? else {
-        return Ok(Some(
-            Finding::certain("Service kube-system/default-http-backend is missing: an Ingress without spec.defaultBackend cannot be translated")
-                .evidence("Service kube-system/default-http-backend", "absent")
-                .fix("restore the add-on's Service: switch the HTTP load balancing add-on off and on again, or create it as the add-on does")
-                .fix(own),
-        ));
+    let service = match &backend.service {
+        Observed::Present(service) => *service,
+        Observed::Absent => {
+            return Ok(Some(
+                Finding::certain("Service kube-system/default-http-backend is missing: an Ingress without spec.defaultBackend cannot be translated")
+                    .evidence("Service kube-system/default-http-backend", "absent")
+                    .fix("restore the add-on's Service: switch the HTTP load balancing add-on off and on again, or create it as the add-on does")
+                    .fix(own),
+            ));
+        }
+        // The Services cannot be read: the controller, which reads them, may have said it.
+        Observed::Unknown(why) => {
+            let errors = topology.translate_errors()?;
+            let Some((event, error)) = errors.iter().rev().find(|(_, error)| error.starts_with(TEXT)) else { return Err(why.clone()) };
+            return Ok(Some(
+                Finding::certain("GKE cannot use Service kube-system/default-http-backend: an Ingress without spec.defaultBackend cannot be translated")
+                    .evidence("Ingress event Translate", error)
+                    .fix("restore the add-on's Service: of type NodePort, with a port 80 named http")
+                    .fix(own)
+                    .since(event.first),
+            ));
+        }
     };
+    let bare = matches!(service.type_(), "ClusterIP" | "ExternalName") && backend.port.is_none_or(|port| port.node_port == 0);
+    if bare && !annotations::wants_ingress_neg(service) && topology.class() == Some(Class::External) {
+        return Ok(Some(
+            Finding::certain(format!(
+                "Service kube-system/default-http-backend is of type {} and no longer a NodePort: an Ingress without spec.defaultBackend cannot be translated",
+                service.type_()
+            ))
+            .evidence("Service kube-system/default-http-backend spec.type", service.type_())
+            .fix("kubectl -n kube-system patch service default-http-backend --type merge -p '{\"spec\":{\"type\":\"NodePort\"}}'")
+            .fix(own),
+        ));
+    }
     if backend.port.is_none() {
         return Ok(Some(
             Finding::certain("Service kube-system/default-http-backend has lost its port \"http\": an Ingress without spec.defaultBackend cannot be translated")
@@ -46,11 +77,12 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     let pods = backend.pods.as_ref().map_err(Clone::clone)?;
     let live: Vec<_> = pods.iter().filter(|pod| !pod.finished()).collect();
-    if live.iter().any(|pod| pod.serves()) || backend.count(crate::topology::State::Healthy) > 0 {
+    if live.iter().any(|pod| pod.serves()) || backend.count(State::Healthy) > 0 {
         return Ok(None);
     }
+    // A pod that is starting may take its time, unless the load balancer has already given the backend up.
     let starting = |pod: &&&Pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout);
-    if live.iter().any(starting) {
+    if live.iter().any(starting) && backend.count(State::Unhealthy) == 0 {
         return Ok(None);
     }
     let mut finding = Finding::certain(

@@ -2,6 +2,7 @@
 
 use super::text::{project_flag, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::snapshot::Observed;
 use crate::topology::Topology;
 use crate::topology::addon::Off;
 
@@ -19,12 +20,15 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>) -> Answer {
-    if topology.ingress().is_none() {
-        return Ok(None);
-    }
-    let Some(off) = topology.addon_off()? else { return Ok(None) };
+    let (kind, off) = match topology.ingress() {
+        Some(_) => ("Ingress", topology.addon_off()?),
+        // Standalone network endpoint groups are the add-on's work, too; what is missing of it elsewhere does not tell about a Service.
+        None if matches!(topology.snapshot.cluster, Observed::Present(_)) => ("Service", topology.addon_off()?),
+        None => return Ok(None),
+    };
+    let Some(off) = off else { return Ok(None) };
     let finding = match off {
-        Off::Switch => Finding::certain("the HTTP load balancing add-on of the cluster is off, so nobody reads this Ingress")
+        Off::Switch => Finding::certain(format!("the HTTP load balancing add-on of the cluster is off, so nobody reads this {kind}"))
             .evidence("Container API clusters.get, addonsConfig.httpLoadBalancing.disabled", "true"),
         Off::NoTrace => Finding::likely("the HTTP load balancing add-on of the cluster seems to be off: there is no trace of it or of its controller")
             .evidence("Service kube-system/default-http-backend", "absent")

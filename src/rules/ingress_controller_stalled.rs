@@ -25,35 +25,16 @@ fn check(topology: &Topology<'_>) -> Answer {
     if topology.ingress().is_none() || matches!(topology.addon_off(), Ok(Some(Off::Switch))) {
         return Ok(None);
     }
-    let finding = match topology.lease(LEASES[0]) {
-        // No Lease proves nothing: whether the controller keeps one in the cluster is GKE's choice.
-        Ok(Life::Fresh | Life::Absent) => return Ok(None),
-        Ok(Life::Stale) => by_lease(topology),
-        Err(unread) => {
-            if topology.fleet.events_unread.is_some() {
-                return Err(unread);
-            }
-            by_heartbeat(topology)
-        }
-    };
-    let Some(finding) = finding else { return Ok(None) };
-    if !topology.fleet.controller_has_run {
-        // Without a finalizer, an event alone could still tell that it has run.
-        return topology.fleet.events_unread.clone().map_or(Ok(None), Err);
+    if !topology.controller_stalled()? {
+        return Ok(None);
     }
+    let finding = if topology.lease(LEASES[0]).is_ok() { by_lease(topology) } else { by_heartbeat(topology) };
     Ok(Some(with_fix(topology, with_traces(topology, finding))))
 }
 
-/// The Lease is not renewed any more, and no heartbeat later than that shows that it is a leftover.
-fn by_lease(topology: &Topology<'_>) -> Option<Finding> {
-    let renewed =
-        |name: &str| topology.snapshot.kubernetes.leases.get("kube-system", name).seen().and_then(|lease| lease.spec.renew_time);
-    let since = renewed(LEASES[0]);
-    let beat = topology.fleet.last_heartbeat;
-    let later = matches!((beat, since), (Some(beat), Some(since)) if beat > since + topology.grace.lease);
-    if later && !topology.lasted(beat, topology.grace.heartbeat) {
-        return None;
-    }
+/// The Lease is not renewed any more.
+fn by_lease(topology: &Topology<'_>) -> Finding {
+    let since = topology.lease_renewed(LEASES[0]);
     let mut finding = Finding::certain(format!(
         "GKE's Ingress controller is not alive: its Lease {} was last renewed {}, so no change reaches the load balancer",
         LEASES[0],
@@ -62,24 +43,22 @@ fn by_lease(topology: &Topology<'_>) -> Option<Finding> {
     .since(since);
     for name in LEASES {
         if topology.lease(name) == Ok(Life::Stale) {
-            let renewed = renewed(name).map_or_else(|| "never".to_owned(), |time| time.to_string());
+            let renewed = topology.lease_renewed(name).map_or_else(|| "never".to_owned(), |time| time.to_string());
             finding = finding.evidence(format!("Lease kube-system/{name} spec.renewTime"), renewed);
         }
     }
-    Some(finding)
+    finding
 }
 
 /// The Leases cannot be read, and no Ingress has had a sync event for longer than two resyncs.
-fn by_heartbeat(topology: &Topology<'_>) -> Option<Finding> {
+fn by_heartbeat(topology: &Topology<'_>) -> Finding {
     let beat = topology.fleet.last_heartbeat;
-    topology.lasted(beat, topology.grace.heartbeat).then(|| {
-        Finding::likely(format!(
-            "GKE's Ingress controller seems not to be alive: no Ingress of the cluster has had a sync event for {} minutes, and one is due every 10",
-            topology.grace.heartbeat.as_mins()
-        ))
-        .evidence("last sync event of any Ingress", beat.map_or_else(|| "none".to_owned(), |time| time.to_string()))
-        .since(beat)
-    })
+    Finding::likely(format!(
+        "GKE's Ingress controller seems not to be alive: no Ingress of the cluster has had a sync event for {} minutes, and one is due every 10",
+        topology.grace.heartbeat.as_mins()
+    ))
+    .evidence("last sync event of any Ingress", beat.map_or_else(|| "none".to_owned(), |time| time.to_string()))
+    .since(beat)
 }
 
 /// What shows that the controller has run here.

@@ -19,7 +19,8 @@ pub static RULE: Rule = Rule {
 fn check(topology: &Topology<'_>) -> Answer {
     let Some(ingress) = topology.ingress() else { return Ok(None) };
     // Where nobody listens, waiting does not help.
-    if !topology.young() || ingress.metadata.deletion_timestamp.is_some() || matches!(topology.addon_off(), Ok(Some(_))) {
+    let nobody = || matches!(topology.addon_off(), Ok(Some(_))) || topology.controller_stalled() == Ok(true);
+    if !topology.young() || ingress.metadata.deletion_timestamp.is_some() || nobody() {
         return Ok(None);
     }
     let warnings = topology.warnings.as_ref().map_err(Clone::clone)?;

@@ -2,6 +2,7 @@
 
 use super::text::{quote, some_of};
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
+use crate::snapshot::Observed;
 use crate::snapshot::kubernetes::{IngressBackend, PortRef, ServicePort};
 use crate::topology::{Backend, Role, Topology, backend};
 
@@ -22,8 +23,33 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.role != Role::Routed || backend.port.is_some() {
         return Ok(None);
     }
-    let Some(service) = backend.service.clone().known()? else { return Ok(None) };
     let (namespace, name, port) = (backend.namespace, backend.service_name, &backend.port_ref);
+    let service = match &backend.service {
+        Observed::Present(service) => *service,
+        Observed::Absent => return Ok(None),
+        // The Services cannot be read: the controller, which reads them, may have said it, with the port as a Go struct.
+        Observed::Unknown(why) => {
+            let spelled = match port {
+                PortRef::Number(number) => format!("{{Name:,Number:{number},}}"),
+                PortRef::Name(port) => format!("{{Name:{port},Number:0,}}"),
+            };
+            let of_it = |error: &str| {
+                error.starts_with("could not find port ")
+                    && error.contains(&spelled)
+                    && error.ends_with(&format!("in service \"{namespace}/{name}\""))
+            };
+            let errors = topology.translate_errors()?;
+            let Some((event, error)) = errors.iter().rev().find(|(_, error)| of_it(error)) else { return Err(why.clone()) };
+            return Ok(Some(
+                Finding::certain(format!("Service {name:?} has no port {port}"))
+                    .evidence("Ingress event Translate", error)
+                    .evidence("routes of the Ingress to it", some_of(&backend.routes, 3))
+                    .fix(format!("name a port of Service {name} in the Ingress (its own, not a targetPort), or add port {port} to the Service"))
+                    .fix(format!("kubectl -n {} get service {} -o jsonpath='{{.spec.ports}}'", quote(namespace), quote(name)))
+                    .since(event.first),
+            ));
+        }
+    };
     let has = if service.spec.ports.is_empty() { "no port at all".to_owned() } else { some_of(service.spec.ports.iter().map(spell), 5) };
     let meant = service.spec.ports.iter().find(|candidate| candidate.target() == *port);
     let message = match meant {

@@ -59,6 +59,14 @@ impl ProbeError {
     }
 }
 
+/// The way that a request took, where it was not the straight one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Via {
+    /// The API server's pod proxy.
+    #[serde(rename = "pods/proxy")]
+    PodProxy,
+}
+
 /// One request and what came back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +101,9 @@ pub struct ProbeAnswer {
     /// What the error said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<str>>,
+    /// Which way it went; absent: straight from within the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
 }
 
 /// All answers of one moment.

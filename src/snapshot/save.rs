@@ -44,24 +44,29 @@ impl Recording {
     pub fn write(&self, path: &Path) -> Result<(), SaveError> {
         let refused = |error: &dyn std::fmt::Display| SaveError::Write { path: path.to_owned(), message: error.to_string() };
         let texts = self.texts().map_err(|error| refused(&error))?;
-        let parent = match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => path,
-        };
-        match fs::symlink_metadata(path) {
-            Ok(_) if archive::is_named(path) => return Err(SaveError::Exists(path.to_owned())),
-            Ok(_) if path.is_dir() => return self::fill(path, &texts),
-            Ok(_) => return Err(SaveError::Exists(path.to_owned())),
-            Err(_) if !parent.is_dir() => return Err(SaveError::NoParent(parent.to_owned())),
-            Err(_) => {}
+        Self::check_place(path)?;
+        if path.is_dir() {
+            return self::fill(path, &texts);
         }
+        let parent = parent(path);
         let prefix = format!("{}.partial-", path.file_name().unwrap_or_default().to_string_lossy());
         let done = if archive::is_named(path) { pack(&prefix, parent, path, &texts) } else { lay(&prefix, parent, path, &texts) };
         done.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => SaveError::Exists(path.to_owned()),
             _ => refused(&reason(&error)),
         })
+    }
+
+    /// Says what is in the way of writing to this place, down to a file that is made there and goes at once.
+    pub fn check_place(path: &Path) -> Result<(), SaveError> {
+        let refused = |error: io::Error| SaveError::Write { path: path.to_owned(), message: reason(&error) };
+        match fs::symlink_metadata(path) {
+            Ok(_) if archive::is_named(path) || !path.is_dir() => Err(SaveError::Exists(path.to_owned())),
+            Ok(_) if fs::read_dir(path).map_err(refused)?.next().is_some() => Err(SaveError::NotEmpty(path.to_owned())),
+            Ok(_) => tempfile::Builder::new().prefix(".partial-").tempfile_in(path).map(drop).map_err(refused),
+            Err(_) if !parent(path).is_dir() => Err(SaveError::NoParent(parent(path).to_owned())),
+            Err(_) => tempfile::Builder::new().prefix(".partial-").tempfile_in(parent(path)).map(drop).map_err(refused),
+        }
     }
 
     fn texts(&self) -> Result<Texts, serde_saphyr::ser_error::Error> {
@@ -103,6 +108,14 @@ impl Recording {
     }
 }
 
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
 /// Kind, namespace and name, and the whole text for objects that have none of them.
 fn place(object: &Value) -> [String; 4] {
     let at = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -134,9 +147,6 @@ fn pack(prefix: &str, parent: &Path, path: &Path, texts: &Texts) -> io::Result<(
 /// that, the one without which it is no snapshot last.
 fn fill(path: &Path, texts: &Texts) -> Result<(), SaveError> {
     let refused = |error: io::Error| SaveError::Write { path: path.to_owned(), message: reason(&error) };
-    if fs::read_dir(path).map_err(refused)?.next().is_some() {
-        return Err(SaveError::NotEmpty(path.to_owned()));
-    }
     let inside = tempfile::Builder::new().prefix(".partial-").tempdir_in(path).map_err(refused)?;
     write_files(inside.path(), texts).map_err(refused)?;
     let names = || FILES.iter().rev().filter(|name| texts.contains_key(*name));

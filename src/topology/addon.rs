@@ -4,6 +4,8 @@
 //! Never: takes one missing sign for a proof.
 //! Source: ingress-gce `docs/deploy/resources/default-http-backend.yaml`, `cmd/glbc`; the Container API's `addonsConfig`.
 
+use jiff::Timestamp;
+
 use crate::snapshot::kubernetes::Pairs;
 use crate::snapshot::{Observed, Unknown};
 
@@ -73,6 +75,34 @@ impl Topology<'_> {
         class::has_finalizer(ingress)
             || [keys::URL_MAP, keys::BACKENDS, keys::FORWARDING_RULE].iter().any(|key| ingress.metadata.annotation(key).is_some())
             || self.events.as_ref().is_ok_and(|events| !events.is_empty())
+    }
+
+    /// GKE's Ingress controller has run in this cluster and is not alive: its Lease is not renewed and no heartbeat is later than that
+    /// (then the Lease is a leftover); where Leases are unread, no Ingress has had a sync event for longer than two resyncs. No Lease
+    /// proves nothing: whether the controller keeps one in the cluster is GKE's choice.
+    pub fn controller_stalled(&self) -> Result<bool, Unknown> {
+        let beat = self.fleet.last_heartbeat;
+        let silent = self.lasted(beat, self.grace.heartbeat);
+        let stalled = match self.lease(LEASES[0]) {
+            Ok(Life::Fresh | Life::Absent) => false,
+            Ok(Life::Stale) => {
+                let since = self.lease_renewed(LEASES[0]);
+                let later = matches!((beat, since), (Some(beat), Some(since)) if beat > since + self.grace.lease);
+                !later || silent
+            }
+            Err(unread) if self.fleet.events_unread.is_some() => return Err(unread),
+            Err(_) => silent,
+        };
+        match &self.fleet.events_unread {
+            // Without a finalizer, an event alone could still tell that it has run.
+            Some(unread) if stalled && !self.fleet.controller_has_run => Err(unread.clone()),
+            _ => Ok(stalled && self.fleet.controller_has_run),
+        }
+    }
+
+    /// When a Lease in kube-system was last renewed, where it was seen.
+    pub fn lease_renewed(&self, name: &str) -> Option<Timestamp> {
+        self.snapshot.kubernetes.leases.get("kube-system", name).seen().and_then(|lease| lease.spec.renew_time)
     }
 
     /// How alive the holder of a Lease in kube-system is.

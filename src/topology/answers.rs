@@ -5,9 +5,9 @@
 
 use std::net::SocketAddr;
 
-use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
-use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
+use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
+use crate::snapshot::{Source, Unknown};
 
 use super::backend::{GroupKind, NO_HEALTH_STATE, State};
 use super::health_check::probe_scheme;
@@ -27,7 +27,11 @@ impl Answered<'_> {
     /// Where the answer comes from, for evidence.
     pub fn place(&self) -> String {
         let address = SocketAddr::new(self.question.ip, self.question.port);
-        format!("probe of {} {address}{}", self.question.pod.key(), self.question.path)
+        let way = match self.answer.via {
+            Some(Via::PodProxy) => " through the API server's pod proxy",
+            None => "",
+        };
+        format!("probe of {} {address}{}{way}", self.question.pod.key(), self.question.path)
     }
 }
 
@@ -57,6 +61,9 @@ impl<'a> Backend<'a> {
         {
             return Err(why);
         }
+        if let Some(why) = self.not_asked() {
+            return Err(why);
+        }
         let probes = &topology.snapshot.probes;
         let mut answered = Vec::new();
         let mut unasked = None;
@@ -70,6 +77,18 @@ impl<'a> Backend<'a> {
             Some(why) if answered.is_empty() => Err(why),
             _ => Ok(answered),
         }
+    }
+
+    /// Why no pod behind a failing endpoint is asked: the health check speaks something else than HTTP.
+    fn not_asked(&self) -> Option<Unknown> {
+        let check = self.health_check.as_ref().seen().copied()?;
+        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && self.count(State::Unhealthy) > 0;
+        other.then(|| Unknown {
+            source: Source::Probe,
+            resource: check.name.clone(),
+            reason: "NotAsked".into(),
+            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
+        })
     }
 
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.

@@ -98,22 +98,15 @@ pub fn meant_class(ingress: &Ingress) -> Class {
 }
 
 fn simplified(value: &str) -> String {
-    value.trim().to_ascii_lowercase().replace(['_', ' '], "-")
+    value.trim_matches(|c: char| c.is_whitespace() || "\"'".contains(c)).to_ascii_lowercase().replace(['_', ' '], "-")
 }
 
+/// What stands in the name of a class that begins like GKE's and is another controller's: Multi Cluster Ingress, or one that runs on GKE.
+const OTHERS: [&str; 8] = ["multi", "nginx", "traefik", "haproxy", "kong", "istio", "contour", "envoy"];
+
 fn meant_for_gke(value: &str) -> bool {
-    matches!(
-        &*simplified(value),
-        "gce"
-            | "gce-internal"
-            | "gce-external"
-            | "gce-regional-external"
-            | "gceinternal"
-            | "gce-l7"
-            | "gke"
-            | "gke-internal"
-            | "gke-external"
-    )
+    let value = simplified(value);
+    (value.starts_with("gce") || value.starts_with("gke")) && !OTHERS.iter().any(|other| value.contains(other))
 }
 
 /// An IngressClass object says that another controller answers to this name, or another controller has already published an address.

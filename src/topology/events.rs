@@ -32,14 +32,33 @@ pub fn is_ingress_success(event: &Event) -> bool {
     }
 }
 
+/// How far the sync came that a warning ended: a sync stops at its first error. `None` for a warning that does not end one.
+/// Source: ingress-gce `pkg/controller/controller.go` (`sync`), `pkg/sync/sync.go`, `pkg/loadbalancers/l7s.go` (`Ensure`).
+fn stage(event: &Event) -> Option<u8> {
+    let said = |text: &str| event.message.contains(text);
+    match &*event.reason {
+        "Translate" => Some(0),
+        "Sync" if said("error running backend syncing routine") => Some(1),
+        "Sync" if said("error running load balancer syncing routine") && said(" does not exist: ") => Some(3),
+        "Sync" if said("error running load balancer syncing routine") => Some(2),
+        _ => None,
+    }
+}
+
 /// The warnings on an Ingress that still stand, oldest first.
 pub fn standing_on_ingress<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
     let success = latest(events, is_ingress_success);
     let heartbeat = latest(events, is_heartbeat);
+    // A later sync that came further found nothing wrong here any more.
+    let passed = |event: &Event| {
+        let further =
+            |other: &Event| other.is_warning() && matches!((stage(event), stage(other)), (Some(at), Some(to)) if to > at);
+        after(latest(events, further), event.last)
+    };
     events
         .iter()
         .copied()
-        .filter(|event| event.is_warning() && !after(success, event.last))
+        .filter(|event| event.is_warning() && !after(success, event.last) && !passed(event))
         .filter(|event| !matches!((heartbeat, event.last), (Some(beat), Some(last)) if beat > last + REPEATED_WITHIN))
         .collect()
 }

@@ -10,11 +10,12 @@ use ingress_diagnosis::rules::{CATALOGUE, page};
 use crate::sources;
 
 /// What each module may know of the others; what is not named here, `controller` and `cli`, sees everything.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("snapshot", &[]),
     ("topology", &["snapshot"]),
     ("rules", &["snapshot", "topology"]),
     ("diagnose", &["snapshot", "topology", "rules"]),
+    ("capture", &["snapshot", "topology"]),
     ("api", &[]),
     ("collect", &["snapshot"]),
     ("publish", &["snapshot", "topology", "rules", "diagnose", "api", "collect"]),
@@ -22,9 +23,10 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("leader", &["collect"]),
     ("server", &["snapshot", "collect", "publish"]),
     ("wanted", &["topology", "collect"]),
+    ("oneshot", &["snapshot", "topology", "diagnose", "collect", "wanted"]),
 ];
 
-const PURE: [&str; 4] = ["snapshot", "topology", "rules", "diagnose"];
+const PURE: &[&str] = &["snapshot", "topology", "rules", "diagnose", "capture"];
 
 /// What no pure module may name: I/O, the clock, chance, logging.
 const IMPURE: [&[&str]; 18] = [

@@ -190,18 +190,6 @@ fn the_readme_shows_what_the_program_prints() {
     sources::expect("README.md", &shown);
 }
 
-#[test]
-fn the_readme_names_every_metric() {
-    let names = |text: &str| -> BTreeSet<String> {
-        let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
-        words.filter(|word| word.starts_with("ingress_diagnosis_")).map(str::to_owned).collect()
-    };
-    let read = |file: &str| std::fs::read_to_string(sources::root().join(file)).unwrap();
-    let (program, readme) = (names(&read("src/publish/metrics.rs")), names(&read("README.md")));
-    let odd: Vec<_> = program.symmetric_difference(&readme).collect();
-    assert!(odd.is_empty(), "the README's metrics are those of src/publish/metrics.rs, and the reverse: {odd:?}");
-}
-
 /// A name that leads nowhere is worse than none.
 #[test]
 fn the_invariants_name_tests_that_exist() {

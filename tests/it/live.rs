@@ -2,11 +2,17 @@
 
 mod changes;
 mod cluster;
+mod commands;
 mod costs;
+mod dashboards;
 mod equivalence;
+mod events;
 mod leadership;
+mod oneshot;
 mod played;
 mod product;
+mod prometheus;
+mod proxied;
 mod restart;
 mod rights;
 mod stage;

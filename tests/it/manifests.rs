@@ -10,7 +10,7 @@ use ingress_diagnosis::api::IngressDiagnosis;
 use ingress_diagnosis::collect::{self, Settings, World};
 use ingress_diagnosis::config::Config;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -23,10 +23,11 @@ use crate::sources;
 const OWN: &str = "ingress-diagnosis";
 
 /// Every write that the program is granted; all else is read-only.
-const WRITES: [(&str, &str, &[&str]); 3] = [
+const WRITES: [(&str, &str, &[&str]); 4] = [
     ("ingressdiagnosis.dev", "ingressdiagnoses", &["create", "patch", "delete"]),
     ("ingressdiagnosis.dev", "ingressdiagnoses/status", &["patch"]),
     ("coordination.k8s.io", "leases", &["create", "update"]),
+    ("", "events", &["create"]),
 ];
 
 fn manifests() -> Vec<Value> {
@@ -54,7 +55,7 @@ fn nothing_is_granted_on_secrets_and_nothing_is_written_but_our_own() {
                         matches!(verb, "get" | "list" | "watch") || writes.is_some_and(|(.., verbs)| verbs.contains(&verb));
                     assert!(
                         allowed,
-                        "The program writes its own custom resource, its status and its Lease, and nothing else: {rule}"
+                        "The program writes its own custom resource, its status, Events and its Lease, and nothing else: {rule}"
                     );
                 }
                 // What GKE keeps beside much else is read by name.
@@ -93,7 +94,7 @@ async fn installed() -> Result<(ApiServer, Client)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_granted_is_what_is_needed() -> Result<()> {
     let (server, client) = installed().await?;
-    our_own_kind_and_lease_are_writable(&client).await?;
+    what_is_ours_is_writable(&client).await?;
     every_kind_is_readable_and_read(&server, &client).await?;
     all_else_is_refused(&client).await?;
     pods_are_restricted(&server).await?;
@@ -160,7 +161,7 @@ async fn every_kind_is_readable_and_read(server: &ApiServer, client: &Client) ->
     Ok(())
 }
 
-async fn our_own_kind_and_lease_are_writable(client: &Client) -> Result<()> {
+async fn what_is_ours_is_writable(client: &Client) -> Result<()> {
     let own: Api<IngressDiagnosis> = Api::namespaced(client.clone(), "default");
     let all: Api<IngressDiagnosis> = Api::all(client.clone());
     all.list(&ListParams::default()).await?;
@@ -180,6 +181,11 @@ async fn our_own_kind_and_lease_are_writable(client: &Client) -> Result<()> {
     let made = leases.create(&PostParams::default(), &lease(OWN)?).await?;
     leases.replace(OWN, &PostParams::default(), &made).await?;
     assert!(leases.get_opt(OWN).await?.is_some());
+
+    let about = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "namespace": "default", "name": "web"});
+    let event = json!({"metadata": {"name": "web.1"}, "involvedObject": about, "reason": "NoEndpoints", "type": "Warning"});
+    let event = serde_json::from_value::<Event>(event)?;
+    Api::<Event>::namespaced(client.clone(), "default").create(&PostParams::default(), &event).await?;
     Ok(())
 }
 

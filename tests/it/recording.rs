@@ -44,23 +44,18 @@ fn every_folder_is_written_as_it_was_read() {
     let place = tempfile::tempdir().unwrap();
     for folder in world::folders() {
         let name = world::name(&folder);
-        let read = in_order(Recording::read(&folder).unwrap());
+        let read = Recording::read(&folder).unwrap();
         let at = |suffix: &str| place.path().join(format!("{name}{suffix}"));
-        for suffix in ["", ".tar.gz", "-again.tgz"] {
-            read.write(&at(suffix)).unwrap();
+        let mut shuffled = read.clone();
+        shuffled.kubernetes.reverse();
+        for (recording, suffix) in [(&read, ""), (&shuffled, "-shuffled"), (&read, ".tar.gz")] {
+            recording.write(&at(suffix)).unwrap();
+        }
+        let read = in_order(read);
+        for suffix in ["", ".tar.gz"] {
             assert_eq!(Recording::read(&at(suffix)).unwrap(), read, "{name}{suffix}");
         }
-        let mut shuffled = Recording::read(&at("")).unwrap();
-        shuffled.kubernetes.reverse();
-        shuffled.write(&at("-shuffled")).unwrap();
         assert_eq!(bytes(&at("")), bytes(&at("-shuffled")), "{name}: the bytes depend on nothing but what was seen");
-        let summaries = |path: &Path| -> Vec<_> {
-            world::diagnoses(&world::snapshot(path))
-                .into_iter()
-                .map(|diagnosis| (diagnosis.target.clone(), diagnosis.summary))
-                .collect()
-        };
-        assert_eq!(summaries(&folder), summaries(&at(".tar.gz")), "{name}");
     }
 }
 
@@ -187,14 +182,12 @@ fn hostile_strings_come_back() {
         })
         .collect();
     let recording = in_order(recording);
-    for name in ["a", "b.tgz"] {
-        recording.write(&place.path().join(name)).unwrap();
-        let read = Recording::read(&place.path().join(name)).unwrap();
-        for (read, written) in read.kubernetes.iter().zip(&recording.kubernetes) {
-            assert_eq!(read, written);
-        }
-        assert_eq!(read, recording);
+    recording.write(&place.path().join("a")).unwrap();
+    let read = Recording::read(&place.path().join("a")).unwrap();
+    for (read, written) in read.kubernetes.iter().zip(&recording.kubernetes) {
+        assert_eq!(read, written);
     }
+    assert_eq!(read, recording);
 }
 
 #[test]

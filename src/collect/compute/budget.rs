@@ -43,6 +43,12 @@ impl Budget {
         Self { per_minute, burst, drop: WINDOW / dripping, state: Mutex::new(state) }
     }
 
+    /// For whoever reads once and goes: a minute's worth may be sent at once, and no more in any minute all the same.
+    pub(super) fn for_once(per_minute: u32) -> Self {
+        let budget = Self::new(per_minute);
+        Self { burst: budget.per_minute, drop: WINDOW / per_minute.max(1), ..budget }
+    }
+
     /// Requests allowed per minute.
     pub(super) fn per_minute(&self) -> usize {
         self.per_minute
@@ -131,6 +137,20 @@ mod tests {
         let minutes = start.elapsed().as_secs_f64() / 60.0;
         assert!(minutes < 11.6, "{minutes} minutes for ten minutes' worth of requests");
         assert!(longest <= Duration::from_secs(1), "{longest:?} without a request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_reads_once_need_not_wait_and_keeps_the_budget_all_the_same() {
+        let budget = Budget::for_once(150);
+        let start = Instant::now();
+        let mut sent = Vec::new();
+        for at in 0..400 {
+            budget.acquire().await;
+            sent.push(Instant::now());
+            assert!(at >= 150 || start.elapsed() == Duration::ZERO, "request {at} waits");
+        }
+        assert!(most_in_a_minute(&sent) <= 150);
+        assert!(start.elapsed() < Duration::from_secs(190), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

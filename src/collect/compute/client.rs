@@ -5,6 +5,7 @@
 //!
 //! Futures are boxed: the SDK's are large, and unboxed they would be compiled again wherever they are awaited.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -15,9 +16,12 @@ use google_cloud_compute_v1::model::network_endpoint_groups_list_endpoints_reque
 use google_cloud_compute_v1::model::{NetworkEndpointGroupsListEndpointsRequest, ResourceGroupReference};
 use google_cloud_gax::options::RequestOptionsBuilder;
 use google_cloud_gax::retry_policy::NeverRetry;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::convert::Slim;
 use super::failure::{Class, Failure};
+use crate::collect::tape::Tape;
 use crate::snapshot::compute::{
     Address, BackendService, Firewall, ForwardingRule, HealthCheck, HealthStatus, InstanceGroup, NetworkEndpoint,
     NetworkEndpointGroup, Resource, SslCertificate, Subnetwork, Tabled, TargetHttpProxy, TargetHttpsProxy, UrlMap, normalise,
@@ -51,6 +55,7 @@ pub(super) struct Client {
     target_http_proxies: client::TargetHttpProxies,
     target_https_proxies: client::TargetHttpsProxies,
     url_maps: client::UrlMaps,
+    tape: Option<Tape>,
 }
 
 /// One page of a list.
@@ -91,11 +96,15 @@ impl<T: Resource> Page<T> {
         Self { resources: Vec::new(), holes: Vec::new(), next: next.filter(|token| !token.is_empty()) }
     }
 
-    fn add(&mut self, project: &str, scope: &str, name: &str, self_link: &str, resource: T) {
+    /// Adds a resource; `model` is its form on the wire, for the tape.
+    fn add(&mut self, project: &str, scope: &str, name: &str, self_link: &str, resource: T, model: Option<(Tape, Value)>) {
         let path = match self_link {
             "" => format!("projects/{project}/{scope}/{}/{name}", T::COLLECTION),
             link => normalise(link, project).into_owned(),
         };
+        if let Some((tape, model)) = model {
+            tape.resource(&path, model);
+        }
         self.resources.push((path.into(), resource));
     }
 
@@ -149,7 +158,7 @@ macro_rules! aggregated {
             fn page(client: &Client, project: &str, token: &str) -> Reply<Page<Self>> {
                 let request = client.$client.aggregated_list().set_project(project).set_max_results(PAGE_SIZE);
                 let request = request.set_page_token(token).with_user_agent(USER_AGENT);
-                let project = project.to_owned();
+                let (project, tape) = (project.to_owned(), client.tape.clone());
                 in_time(async move {
                     let list = request.send().await.map_err(Failure::from)?;
                     let mut page = Page::new(list.next_page_token);
@@ -157,9 +166,10 @@ macro_rules! aggregated {
                     for (scope, scoped) in list.items {
                         page.warn(Some(&scope), warning!(scoped.warning));
                         for resource in scoped.$field {
+                            let model = taken(&tape, &resource);
                             let resource = resource.slim();
                             let (name, link) = (resource.name.clone(), resource.self_link.clone());
-                            page.add(&project, &scope, &name, &link, resource);
+                            page.add(&project, &scope, &name, &link, resource, model);
                         }
                     }
                     $(page.warn(None, warning!(list.$warning));)?
@@ -187,15 +197,16 @@ impl Listed for Firewall {
     fn page(client: &Client, project: &str, token: &str) -> Reply<Page<Self>> {
         let request = client.firewalls.list().set_project(project).set_max_results(PAGE_SIZE);
         let request = request.set_page_token(token).with_user_agent(USER_AGENT);
-        let project = project.to_owned();
+        let (project, tape) = (project.to_owned(), client.tape.clone());
         in_time(async move {
             let list = request.send().await.map_err(Failure::from)?;
             let mut page = Page::new(list.next_page_token);
             page.warn(Some("global"), warning!(list.warning));
             for resource in list.items {
+                let model = taken(&tape, &resource);
                 let resource = resource.slim();
                 let (name, link) = (resource.name.clone(), resource.self_link.clone());
-                page.add(&project, "global", &name, &link, resource);
+                page.add(&project, "global", &name, &link, resource, model);
             }
             Ok(page)
         })
@@ -209,7 +220,7 @@ impl Client {
         macro_rules! build {
             ($($field:ident: $client:ident,)*) => {
                 in_time(async move {
-                    Ok(Self { $($field: client::$client::builder()
+                    Ok(Self { tape: None, $($field: client::$client::builder()
                         .with_endpoint(endpoint.clone())
                         .with_credentials(credentials.clone())
                         .with_retry_policy(NeverRetry)
@@ -236,6 +247,12 @@ impl Client {
         }
     }
 
+    /// Takes down what it is answered.
+    pub(super) fn recorded(mut self, tape: Option<&Tape>) -> Self {
+        self.tape = tape.cloned();
+        self
+    }
+
     /// One page of a NEG's endpoints with their health.
     pub(super) fn endpoints(&self, group: &Path, token: &str) -> Reply<(Vec<NetworkEndpoint>, Option<String>)> {
         let body = NetworkEndpointGroupsListEndpointsRequest::new().set_health_status(Show::Show);
@@ -250,8 +267,12 @@ impl Client {
             .set_page_token(token)
             .with_idempotency(true)
             .with_user_agent(USER_AGENT);
+        let (tape, key, first) = (self.tape.clone(), group.to_string(), token.is_empty());
         in_time(async move {
             let list = request.send().await.map_err(Failure::from)?;
+            if let Some(tape) = tape {
+                tape.endpoints(&key, first, list.items.iter().filter_map(Tape::as_sent));
+            }
             let endpoints = list.items.into_iter().map(Slim::slim).collect();
             Ok((endpoints, list.next_page_token.filter(|token| !token.is_empty())))
         })
@@ -260,6 +281,7 @@ impl Client {
     /// What a backend service's health check says of the endpoints of a group.
     pub(super) fn health(&self, backend_service: &Path, group: &str) -> Reply<Vec<HealthStatus>> {
         let body = ResourceGroupReference::new().set_group(group);
+        let (tape, keys) = (self.tape.clone(), (backend_service.to_string(), normalise(group, "").into_owned()));
         if backend_service.location.is_empty() {
             let request = self
                 .backend_services
@@ -270,8 +292,9 @@ impl Client {
                 .with_idempotency(true)
                 .with_user_agent(USER_AGENT);
             return in_time(async move {
-                let health = request.send().await.map_err(Failure::from)?;
-                Ok(health.health_status.into_iter().map(Slim::slim).collect())
+                let health = request.send().await.map_err(Failure::from)?.health_status;
+                record_health(tape, &keys, &health);
+                Ok(health.into_iter().map(Slim::slim).collect())
             });
         }
         let request = self
@@ -284,9 +307,22 @@ impl Client {
             .with_idempotency(true)
             .with_user_agent(USER_AGENT);
         in_time(async move {
-            let health = request.send().await.map_err(Failure::from)?;
-            Ok(health.health_status.into_iter().map(Slim::slim).collect())
+            let health = request.send().await.map_err(Failure::from)?.health_status;
+            record_health(tape, &keys, &health);
+            Ok(health.into_iter().map(Slim::slim).collect())
         })
+    }
+}
+
+/// The form on the wire, when somebody takes it down.
+fn taken(tape: &Option<Tape>, model: &impl Serialize) -> Option<(Tape, Value)> {
+    let tape = tape.as_ref()?;
+    Some((tape.clone(), Tape::as_sent(model)?))
+}
+
+fn record_health(tape: Option<Tape>, (backend_service, group): &(String, String), health: &[impl Serialize]) {
+    if let Some(tape) = tape {
+        tape.health(backend_service, group, health.iter().filter_map(Tape::as_sent).collect());
     }
 }
 
@@ -317,6 +353,19 @@ impl Path {
             collection: collection.into(),
             name: name.into(),
         })
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { project, location, collection, name } = self;
+        match &**location {
+            "" => write!(f, "projects/{project}/global/{collection}/{name}"),
+            zone if zone.rsplit('-').next().is_some_and(|last| last.len() == 1) => {
+                write!(f, "projects/{project}/zones/{zone}/{collection}/{name}")
+            }
+            region => write!(f, "projects/{project}/regions/{region}/{collection}/{name}"),
+        }
     }
 }
 

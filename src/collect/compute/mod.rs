@@ -14,12 +14,13 @@ mod budget;
 mod client;
 mod convert;
 mod failure;
+mod pause;
 mod read;
 mod reader;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,7 +31,9 @@ use reader::{HOST_COLLECTIONS, host_projects, subject};
 use schedule::Job;
 pub use schedule::Urgency;
 
+use super::tape::Tape;
 use crate::snapshot::Snapshot;
+use crate::snapshot::compute::health_key;
 
 /// A group of endpoints whose health matters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +73,8 @@ struct Shared {
     /// The version of what is wanted of which everything was tried.
     tried: Mutex<Option<u64>>,
     budget: u32,
+    /// What is read is taken down there.
+    tape: OnceLock<Tape>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -82,6 +87,12 @@ struct Wanted {
 impl ComputeReader {
     fn new(budget: u32) -> Self {
         Self { shared: Arc::new(Shared { budget, ..Shared::default() }) }
+    }
+
+    /// From now on, what is read is taken down.
+    pub(super) fn record(&self, tape: Tape) {
+        // Whoever records does so from the first read on.
+        let _ = self.shared.tape.set(tape);
     }
 
     /// Sets which groups are read, all of them: what is left out is not read any longer and its facts are forgotten.
@@ -126,15 +137,24 @@ impl ComputeReader {
         host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
     }
 
-    /// When the health of a group's endpoints was last read.
-    pub fn read_at(&self, group: &str) -> Option<Timestamp> {
-        guard(&self.shared.read_at).get(group).copied()
+    /// When the endpoints of a group were last read, with the health that its backend service finds.
+    pub fn read_at(&self, Want { backend_service, group, .. }: &Want) -> Option<Timestamp> {
+        let read = guard(&self.shared.read_at);
+        match group.contains("/networkEndpointGroups/") {
+            true => read.get(group).copied(),
+            false => read.get(&*health_key(backend_service, group)).copied(),
+        }
     }
 
     /// How long ago each fact was read: lists by collection, groups by path.
     pub fn ages(&self, now: Timestamp) -> Vec<(Box<str>, Duration)> {
         let age = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
         guard(&self.shared.read_at).iter().map(|(what, at)| (what.clone(), age(*at))).collect()
+    }
+
+    /// When the oldest fact was read of those that are read again and again.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        guard(&self.shared.read_at).values().min().copied()
     }
 
     /// What was asked so far.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::observed::{Observed, Source, Unknown};
 use super::meta::Kind;
@@ -35,11 +36,22 @@ pub struct Collection<T> {
     namespaces: BTreeMap<Box<str>, Namespaced<T>>,
     malformed: BTreeMap<(Box<str>, Box<str>), Box<str>>,
     unread: Option<Unknown>,
+    missed: Missed,
 }
 
 impl<T> Default for Collection<T> {
     fn default() -> Self {
-        Self { namespaces: BTreeMap::new(), malformed: BTreeMap::new(), unread: None }
+        Self { namespaces: BTreeMap::new(), malformed: BTreeMap::new(), unread: None, missed: Missed::default() }
+    }
+}
+
+/// Whether somebody looked for the kind while it had not been read: whoever reads only what is needed learns from it what is.
+#[derive(Debug, Default)]
+struct Missed(AtomicBool);
+
+impl Clone for Missed {
+    fn clone(&self) -> Self {
+        Self(AtomicBool::new(self.0.load(Ordering::Relaxed)))
     }
 }
 
@@ -50,6 +62,7 @@ impl<T: Kind + Index> Collection<T> {
             return Observed::Present(object);
         }
         if let Some(why) = &self.unread {
+            self.miss();
             return Observed::Unknown(why.clone());
         }
         match self.malformed.get(&(namespace.into(), name.into())) {
@@ -65,6 +78,7 @@ impl<T: Kind + Index> Collection<T> {
 
     /// Whether the kind could be read in this namespace.
     pub fn readable(&self, _namespace: &str) -> Result<(), Unknown> {
+        self.miss();
         self.unread.clone().map_or(Ok(()), Err)
     }
 
@@ -82,11 +96,13 @@ impl<T: Kind + Index> Collection<T> {
 
     /// All objects that were seen, whether or not the kind is readable now.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.miss();
         self.namespaces.values().flat_map(|held| held.objects.values().map(AsRef::as_ref))
     }
 
     /// The namespaces in which an object of this name is, one that could not be decoded included.
     pub fn namespaces_with(&self, name: &str) -> Vec<&str> {
+        self.miss();
         let held = self.namespaces.iter().filter(|(_, held)| held.objects.contains_key(name)).map(|(namespace, _)| &**namespace);
         let malformed = self.malformed.keys().filter(|(_, other)| &**other == name).map(|(namespace, _)| &**namespace);
         let mut namespaces: Vec<_> = held.chain(malformed).collect();
@@ -173,6 +189,11 @@ impl<T: Kind + Index> Collection<T> {
         }
     }
 
+    /// An object of the kind without the fields that no rule reads; `None` when it cannot be decoded.
+    pub fn known_fields(&self, object: &serde_json::Value) -> Option<serde_json::Value> {
+        super::super::fields::known::<T>(object)
+    }
+
     /// Says why the kind cannot be read, or that it can be again.
     pub fn set_unread(&mut self, why: Option<Unknown>) {
         self.unread = why;
@@ -181,6 +202,18 @@ impl<T: Kind + Index> Collection<T> {
     /// Why the kind cannot be read.
     pub fn unread(&self) -> Option<&Unknown> {
         self.unread.as_ref()
+    }
+
+    fn miss(&self) {
+        if self.unread.is_some() {
+            self.missed.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The kind's resource name, when it was not read so far and somebody looked for it.
+    pub(super) fn missed(&self) -> Option<String> {
+        let unread = self.unread.as_ref().is_some_and(|why| &*why.reason == "NotRead");
+        (unread && self.missed.0.load(Ordering::Relaxed)).then(T::resource)
     }
 
     pub(super) fn is_kind(&self, kind: &str, group: &str) -> bool {

@@ -102,10 +102,15 @@ impl Product {
         self.words()
     }
 
+    /// `HOST:PORT` of its server, as soon as it listens.
+    pub fn address(&self) -> Option<String> {
+        let started = self.said("started");
+        started.first().and_then(|line| Some(line["listen"].as_str()?.to_owned()))
+    }
+
     /// Status and text at a path of its server; an error while it does not listen.
     pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
-        let started = self.said("started");
-        let address = started.first().and_then(|line| line["listen"].as_str()).ok_or("it does not listen yet")?;
+        let address = self.address().ok_or("it does not listen yet")?;
         let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(|error| error.to_string())?;
         Ok((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
     }
@@ -118,8 +123,24 @@ impl Product {
 
     /// How often it has looked so far.
     pub async fn looks(&self) -> u64 {
+        self.counter("ingress_diagnosis_reconcile_duration_seconds_count ").await
+    }
+
+    /// Waits until it has published diagnoses from facts that it has read itself: what stood before is shown from the first moment.
+    pub async fn diagnosed(&self) {
+        until("it has diagnoses of its own", async || {
+            match self.counter("ingress_diagnosis_compute_facts_age_seconds_count ").await {
+                0 => Err(self.words()),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        self.look_again().await;
+    }
+
+    async fn counter(&self, name: &str) -> u64 {
         let text = self.get("/metrics").await.unwrap_or_default().1;
-        let line = text.lines().find(|line| line.starts_with("ingress_diagnosis_reconcile_duration_seconds_count"));
+        let line = text.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
     }
 

@@ -27,8 +27,17 @@ impl<'a> Stage<'a> {
     /// Loads a folder of `tests/scenarios`, as if it had been recorded now.
     pub async fn open(cluster: &'a Cluster, folder: impl AsRef<Path>) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-        let mut world = World::read(root.join(folder)).unwrap();
+        Self::of(cluster, World::read(root.join(folder)).unwrap()).await
+    }
+
+    /// The same for any world.
+    pub async fn of(cluster: &'a Cluster, mut world: World) -> Self {
         world.shift_to_now();
+        Self::play(cluster, world).await
+    }
+
+    /// Loads a world of now.
+    pub async fn play(cluster: &'a Cluster, world: World) -> Self {
         let google = Google::start(world.clone()).await.unwrap();
         let pods = Pods::start(world.probes.as_deref().unwrap_or_default()).await.unwrap();
         world.load(&cluster.server).await.unwrap();
@@ -70,9 +79,14 @@ impl<'a> Stage<'a> {
 
     /// Removes what was loaded, and the diagnoses.
     pub async fn clear(self) {
-        drop(self.leases);
         let stand: Vec<Value> = self.cluster.diagnoses().await.into_values().collect();
         self.cluster.server.delete(&stand).await.unwrap();
+        self.clear_loaded().await;
+    }
+
+    /// Removes what was loaded, where nobody diagnosed it.
+    pub async fn clear_loaded(self) {
+        drop(self.leases);
         self.world.clear(&self.cluster.server).await.unwrap();
     }
 

@@ -67,6 +67,15 @@ fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
+/// The program's events in a list of events, in the order in which they were written.
+pub fn events(answer: &Value) -> String {
+    let mut ours: Vec<&Value> =
+        list(&answer["items"]).iter().filter(|event| event["source"]["component"] == "ingress-diagnosis").collect();
+    ours.sort_by_key(|event| word(&event["firstTimestamp"]));
+    let row = |event: &Value| ["type", "reason", "message"].map(|field| word(&event[field]).to_owned()).to_vec();
+    aligned(&ours.into_iter().map(row).collect::<Vec<_>>())
+}
+
 /// The findings of a diagnosis: what is wrong, what was seen, what mends it.
 pub fn findings(diagnosis: &Value) -> String {
     let status = &diagnosis["status"];

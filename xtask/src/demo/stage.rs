@@ -171,6 +171,11 @@ impl Stage {
         Ok(diagnosis["status"][field].as_str().unwrap_or_default().to_owned())
     }
 
+    /// What `kubectl describe` prints of the program's events in a namespace.
+    pub async fn events(&self, namespace: &str) -> Result<String> {
+        Ok(show::events(&self.server.get(&format!("/api/v1/namespaces/{namespace}/events")).await?))
+    }
+
     /// The program's metrics whose line begins so.
     pub async fn metrics(&self, prefix: &str) -> Result<String> {
         let text = self.product.get("/metrics").await?;

@@ -39,6 +39,12 @@ const GKE_CRDS: [&str; 4] = [
     include_str!("../../crds/managedcertificates.yaml"),
     include_str!("../../crds/servicenetworkendpointgroups.yaml"),
 ];
+const MONITORING_CRDS: [&str; 4] = [
+    include_str!("../../crds/servicemonitors.yaml"),
+    include_str!("../../crds/prometheusrules.yaml"),
+    include_str!("../../crds/clusterpodmonitorings.yaml"),
+    include_str!("../../crds/clusterrules.yaml"),
+];
 
 /// A running API server. Everything ends when it is dropped.
 #[derive(Debug)]
@@ -139,6 +145,19 @@ impl ApiServer {
     /// When the API server refuses them or does not serve them in time.
     pub async fn install_gke_crds(&self) -> Result<()> {
         for manifest in GKE_CRDS {
+            self.apply_yaml(manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the API server know ServiceMonitor and PrometheusRule, as with the Prometheus Operator,
+    /// and ClusterPodMonitoring and ClusterRules, as with Managed Prometheus; strictly, and only
+    /// the fields that this repository uses.
+    ///
+    /// # Errors
+    /// When the API server refuses them or does not serve them in time.
+    pub async fn install_monitoring_crds(&self) -> Result<()> {
+        for manifest in MONITORING_CRDS {
             self.apply_yaml(manifest).await?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! In: a folder. Out: values, exactly as recorded. Never interprets them: that is the product's
 //! part, and must not be done here in the same way, or a mistake in it would go unnoticed.
 
+mod copies;
 mod health;
 mod load;
 mod merge;
