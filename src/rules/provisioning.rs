@@ -30,14 +30,17 @@ fn check(topology: &Topology<'_>) -> Answer {
     let missing = if ingress.address().is_none() {
         "no address yet"
     } else {
-        let mut unhealthy = topology.own_backends().filter(|backend| backend.count(State::Healthy) == 0).peekable();
-        if unhealthy.peek().is_none() {
-            return Ok(None);
-        }
-        if let Some(why) = unhealthy.find_map(|backend| backend.health_unread().filter(|why| &*why.reason != "NoHealthState")) {
+        let mut without = topology.own_backends().filter(|backend| backend.count(State::Healthy) == 0).peekable();
+        let nowhere = without.peek().is_some();
+        if let Some(why) = without.find_map(|backend| backend.health_unread().filter(|why| &*why.reason != "NoHealthState")) {
             return Err(why);
         }
-        "no healthy endpoint yet"
+        match nowhere {
+            true => "no healthy endpoint yet",
+            // The first health checks reach the endpoints one after another, and the system default backend's last.
+            false if topology.backends.iter().any(|backend| backend.count(State::Unhealthy) > 0) => "not all endpoints healthy yet",
+            false => return Ok(None),
+        }
     };
     let limit = topology.grace.provisioning.as_mins();
     Ok(Some(
