@@ -371,7 +371,8 @@ fn verdict(topology: &Topology<'_>, findings: &[Root]) -> Verdict {
         return Verdict::Degraded;
     }
     // What has no address yet does not serve, whatever the controller still complains of.
-    let coming = || topology.handled() && topology.young() && topology.ingress().is_some_and(|ingress| ingress.address().is_none());
+    let coming =
+        || topology.handled() && topology.young() && topology.ingress().is_some_and(|ingress| ingress.address().is_none());
     if provisioning || deleting || coming() {
         return Verdict::Progressing;
     }
@@ -419,12 +420,10 @@ fn summary(
     match verdict {
         Verdict::Unknown => blind_spot(topology).map(|why| format!("could not see what decides it: {why}")).unwrap_or_default(),
         Verdict::Progressing if deleting(topology) => "it is being deleted".to_owned(),
-        Verdict::Progressing => topology
-            .warnings
-            .as_ref()
-            .ok()
-            .and_then(|warnings| warnings.last())
-            .map_or_else(|| "it has no address yet".to_owned(), |said| format!("it has no address yet; the controller last said: {}", said.message)),
+        Verdict::Progressing => topology.warnings.as_ref().ok().and_then(|warnings| warnings.last()).map_or_else(
+            || "it has no address yet".to_owned(),
+            |said| format!("it has no address yet; the controller last said: {}", said.message),
+        ),
         _ => {
             let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
             format!("serves{at}, {} of {} endpoints healthy", endpoints.healthy, endpoints.total())

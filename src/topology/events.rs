@@ -51,7 +51,8 @@ pub fn standing_on_ingress<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
     let heartbeat = latest(events, is_heartbeat);
     // A later sync that came further found nothing wrong here any more.
     let passed = |event: &Event| {
-        let further = |other: &Event| other.is_warning() && matches!((stage(event), stage(other)), (Some(at), Some(to)) if to > at);
+        let further =
+            |other: &Event| other.is_warning() && matches!((stage(event), stage(other)), (Some(at), Some(to)) if to > at);
         after(latest(events, further), event.last)
     };
     events

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use ingress_diagnosis::snapshot::folder;
+use ingress_diagnosis::topology::Fleet;
 use serde_json::Value;
 use testbed::World;
 
@@ -137,16 +139,31 @@ async fn a_hundred_ingresses_take_fifteen_requests_that_only_read() {
 
 /// A hundred healthy Ingresses, each with one network endpoint group: a zonal cluster.
 pub fn fleet() -> World {
-    healthy().in_one_zone().copies(&["shop"], 100).unwrap()
+    a_hundred_of(&healthy().in_one_zone())
 }
 
 /// The same in three zones, so with three groups each.
 pub fn regional_fleet() -> World {
-    healthy().copies(&["shop"], 100).unwrap()
+    a_hundred_of(&healthy())
 }
 
 fn healthy() -> World {
-    World::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg")).unwrap()
+    World::read(healthy_folder()).unwrap()
+}
+
+fn healthy_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg")
+}
+
+/// What GKE makes for a copy is called as GKE would call it.
+fn a_hundred_of(world: &World) -> World {
+    let ids = Fleet::of(&folder::load(&healthy_folder()).unwrap().0).ids;
+    let names = |namespace: &str| {
+        [ids.neg(namespace, "cart", 80).unwrap(), format!("-{}", ids.load_balancer_v2(namespace, "cart").unwrap())]
+    };
+    let old = names("shop");
+    let renames = |at: usize| old.iter().cloned().zip(names(&format!("shop{at:03}"))).collect();
+    world.copies(&["shop"], 100, renames).unwrap()
 }
 
 /// The requests of the program's own ServiceAccount.
@@ -244,7 +261,8 @@ async fn a_namespace_or_a_name_is_all_that_is_answered_for() {
 
     // Made anonymous, it says the same of somebody else.
     let path = desk.path("nobody.tar.gz");
-    let done = desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
+    let done =
+        desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     let seen = desk.diagnoses(&[path.to_str().unwrap()]).await;
     assert_eq!(seen.len(), 1);
@@ -283,7 +301,8 @@ async fn what_may_not_be_read_is_named_and_the_rest_is_diagnosed() {
     let done = desk.without_google(&["diagnose", "-A"]).await;
     let said = text(&done.stderr);
     assert_eq!(said.matches("no Google credentials").count(), 1, "{said}");
-    assert!(text(&done.stdout).contains("Unknown"), "{}", text(&done.stdout));
+    assert!(text(&done.stdout).to_lowercase().contains("unknown"), "{}", text(&done.stdout));
+    assert!(text(&done.stdout).contains("could not be answered"), "{}", text(&done.stdout));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
