@@ -12,7 +12,7 @@
 mod record;
 mod said;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::collect::once::{self, Lists, OnceError, PodProxy, ProxyError};
-use crate::collect::{self, Collector, Question, Settings, Tape, World};
+use crate::collect::{self, Collector, Question, Settings, Tape, Want, World};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::topology::{Fleet, Grace, TargetRef, Topology};
 use crate::wanted::{self, Wanted};
@@ -140,7 +140,7 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
 
     let in_cluster = ask.context.is_none();
     let mut settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), in_cluster).await;
-    settings.probe_enabled = ask.probing == Probing::Direct;
+    settings.probe.enabled = ask.probing == Probing::Direct;
     let google = once::can_ask_google(&world, &settings, in_cluster).await;
     let (_active, active) = watch::channel(google);
     let (_stop, shutdown) = watch::channel(false);
@@ -181,7 +181,7 @@ pub async fn reach(ask: &mut Ask) -> Result<(), OneshotError> {
     let lists = Lists::new(client(ask.kube.clone())?, url, &world, ask.namespace.as_deref(), None);
     lists.read(&once::identifying_kinds()).await?;
     ask.settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), ask.context.is_none()).await;
-    ask.settings.probe_enabled = ask.probing == Probing::Direct;
+    ask.settings.probe.enabled = ask.probing == Probing::Direct;
     Ok(())
 }
 
@@ -293,7 +293,7 @@ impl Pass {
     /// Says of what was not read in time that it was not.
     fn give_up(&self, look: &Look) -> (usize, usize) {
         let groups: BTreeSet<_> = look.wanted.iter().flat_map(|wanted| &wanted.groups).collect();
-        let late: Vec<_> = groups.iter().filter(|want| self.collector.compute.read_at(&want.group).is_none()).collect();
+        let late: Vec<_> = groups.iter().filter(|want| self.collector.compute.read_at(want).is_none()).collect();
         let message = said::not_in_time(&self.ask);
         once::not_in_time(&self.world, late.iter().map(|want| (&*want.backend_service, &*want.group)), &message);
         (late.len(), groups.len())
@@ -301,8 +301,9 @@ impl Pass {
 
     fn progress(&self, look: &Look) -> Progress {
         let lists = self.lists.progress();
-        let groups: BTreeSet<&str> = look.wanted.iter().flat_map(|wanted| &wanted.groups).map(|want| &*want.group).collect();
-        let read = groups.iter().filter(|group| self.collector.compute.read_at(group).is_some()).count();
+        let groups: BTreeMap<&str, &Want> =
+            look.wanted.iter().flat_map(|wanted| &wanted.groups).map(|want| (&*want.group, want)).collect();
+        let read = groups.values().filter(|want| self.collector.compute.read_at(want).is_some()).count();
         Progress {
             lists: (lists.ended, lists.begun),
             objects: lists.objects,

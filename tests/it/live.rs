@@ -11,6 +11,7 @@ mod leadership;
 mod oneshot;
 mod played;
 mod product;
+mod prometheus;
 mod proxied;
 mod restart;
 mod rights;

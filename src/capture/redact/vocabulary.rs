@@ -20,7 +20,7 @@ const NAMES: &str = "
 ";
 
 /// Names that stay as a whole, of the add-on and of Google.
-pub(super) const WHOLE: [&str; 8] = [
+pub(super) const WHOLE: [&str; 7] = [
     "default-http-backend",
     "l7-default-backend",
     "ingress-gce-lock",
@@ -28,7 +28,6 @@ pub(super) const WHOLE: [&str; 8] = [
     "pod-template-hash",
     "controller-revision-hash",
     "container-engine-robot",
-    "in-use",
 ];
 
 /// Domains of which keys stay: `cloud.google.com/neg`.

@@ -40,10 +40,11 @@ impl Words {
         replaced
     }
 
-    /// Some word that was replaced, of four characters or more, is what another one became: somebody could take the one for the other.
-    pub(super) fn clash(&self) -> bool {
-        let given = self.given.borrow();
-        given.iter().any(|(_, new)| new.len() > 3 && given.contains_key(&new.to_lowercase()))
+    /// How many of the words that were replaced, of four characters or more, another key would make into one of them: somebody could
+    /// take the one for the other.
+    pub(super) fn clashes(&self, key: [u8; 32]) -> usize {
+        let (given, other) = (self.given.borrow(), Self::new(key));
+        given.keys().filter(|word| word.len() > 3 && given.contains_key(&other.replace(word))).count()
     }
 
     fn spell(&self, word: &str) -> String {

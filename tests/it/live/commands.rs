@@ -96,6 +96,14 @@ async fn every_kubectl_command_is_taken_by_the_api_server() {
     let cluster = Cluster::start().await;
     let kubeconfig = cluster.server.admin_kubeconfig().to_owned();
     let shell = Shell::new();
+    for wrong in [
+        "kubectl get pods --nonsense",
+        "kubectl -n default annotate service nobody a=b",
+        "kubectl -n default logs a -x",
+        "kubectl explode",
+    ] {
+        assert!(shell.paste(&kubeconfig, wrong).is_some(), "{wrong} is taken");
+    }
     let (mut tried, mut folders, mut known, mut wrong) = (0, 0, BTreeSet::new(), Vec::new());
     for (folder, commands) in by_folder() {
         let commands = commands.into_iter().filter(|command| command.contains("kubectl "));
