@@ -209,6 +209,7 @@ mod tests {
             ip: "10.4.0.11".parse().expect("an address"),
             port: 8080,
             scheme,
+            http2: false,
             path: path.into(),
             host: host.into(),
             timeout: Duration::from_secs(5),
