@@ -278,8 +278,7 @@ impl Pass {
         let excluded = &self.settings.probe.exclude_namespaces;
         let may_be_asked = |question: &&Question| {
             let namespace = question.pod.split('/').next().unwrap_or_default();
-            // The proxy does not speak HTTP/2 alone to a pod.
-            !question.http2 && !excluded.iter().any(|excluded| excluded == namespace)
+            !excluded.iter().any(|excluded| excluded == namespace)
         };
         let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter()).filter(may_be_asked);
         let open: Vec<Question> = questions.filter(|question| self.asked.insert((*question).clone())).cloned().collect();
