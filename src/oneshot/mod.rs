@@ -275,7 +275,12 @@ impl Pass {
         if self.ask.probing != Probing::Proxy {
             return false;
         }
-        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter());
+        let excluded = &self.settings.probe.exclude_namespaces;
+        let may_be_asked = |question: &&Question| {
+            let namespace = question.pod.split('/').next().unwrap_or_default();
+            !excluded.iter().any(|excluded| excluded == namespace)
+        };
+        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter()).filter(may_be_asked);
         let open: Vec<Question> = questions.filter(|question| self.asked.insert((*question).clone())).cloned().collect();
         if open.is_empty() {
             return false;
