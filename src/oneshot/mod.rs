@@ -275,7 +275,9 @@ impl Pass {
         if self.ask.probing != Probing::Proxy {
             return false;
         }
+        let probe = &self.settings.probe;
         let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter());
+        let questions = questions.filter(|question| !probe.excludes(&question.pod));
         let open: Vec<Question> = questions.filter(|question| self.asked.insert((*question).clone())).cloned().collect();
         if open.is_empty() {
             return false;
