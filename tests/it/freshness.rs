@@ -9,13 +9,13 @@ use ingress_diagnosis::diagnose::{Diagnosis, Root, Verdict, diagnose};
 use ingress_diagnosis::publish::status::{Context, status};
 use ingress_diagnosis::publish::text;
 use ingress_diagnosis::rules::Confidence;
-use ingress_diagnosis::snapshot::Snapshot;
+use ingress_diagnosis::snapshot::{Recording, Snapshot};
 use ingress_diagnosis::topology::{Fleet, Grace, Topology};
 use ingress_diagnosis::wanted::Wanted;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::world::{self, Raw};
+use crate::world::{self, decoded, replaced};
 
 /// The same world, in which the health of all groups was read so long before.
 fn read_before(name: &str, age: SignedDuration) -> Snapshot {
@@ -94,8 +94,8 @@ fn the_age_of_the_facts_is_told_and_no_reason_to_write() {
     assert!(!told(&young).contains("ago"), "{}", told(&young));
 }
 
-fn raw(name: &str) -> Raw {
-    Raw::read(&world::folders().into_iter().find(|folder| world::name(folder) == name).unwrap())
+fn recorded(name: &str) -> Recording {
+    Recording::read(&world::folders().into_iter().find(|folder| world::name(folder) == name).unwrap()).unwrap()
 }
 
 fn wanted(snapshot: &Snapshot) -> Vec<Wanted> {
@@ -106,7 +106,7 @@ fn wanted(snapshot: &Snapshot) -> Vec<Wanted> {
 /// For whoever may not read Compute the annotation accuses, and says how old it is; it acquits nobody.
 #[test]
 fn gkes_own_last_word_accuses_and_never_acquits() {
-    let accused = raw("compute-denied").replaced(r#"ff305e07\":\"HEALTHY"#, r#"ff305e07\":\"UNHEALTHY"#).snapshot();
+    let accused = decoded(&replaced(&recorded("compute-denied"), r#"ff305e07\":\"HEALTHY"#, r#"ff305e07\":\"UNHEALTHY"#));
     for diagnosis in world::diagnoses(&accused) {
         let found: Vec<_> = diagnosis.findings.iter().map(|root| (root.found.rule.code, root.found.finding.confidence)).collect();
         if &*diagnosis.target.name == "cart" {
@@ -124,9 +124,9 @@ fn whom_gke_calls_unhealthy_is_read_first() {
     let urgencies = |snapshot: &Snapshot| -> BTreeSet<Urgency> {
         wanted(snapshot).iter().flat_map(|wanted| &wanted.groups).map(|want: &Want| want.urgency).collect()
     };
-    let healthy = raw("healthy-neg");
-    assert_eq!(urgencies(&healthy.snapshot()), [Urgency::Settled].into());
-    let accused = healthy.replaced(r#"\":\"HEALTHY"#, r#"\":\"UNHEALTHY"#).snapshot();
+    let healthy = recorded("healthy-neg");
+    assert_eq!(urgencies(&decoded(&healthy)), [Urgency::Settled].into());
+    let accused = decoded(&replaced(&healthy, r#"\":\"HEALTHY"#, r#"\":\"UNHEALTHY"#));
     assert_eq!(urgencies(&accused), [Urgency::Accused].into(), "by the annotation");
     assert!(urgencies(&world::named("readiness-gate-timed-out")).contains(&Urgency::Accused), "by a gate");
 }
@@ -135,14 +135,12 @@ fn whom_gke_calls_unhealthy_is_read_first() {
 #[test]
 fn nobody_but_a_pod_is_asked() {
     let changed = |change: &dyn Fn(&mut Value), cluster: Option<&str>| {
-        let mut world = raw("argocd-redirect");
-        world.objects.iter_mut().for_each(change);
+        let mut world = recorded("argocd-redirect");
+        world.kubernetes.iter_mut().for_each(change);
         if let Some(cidr) = cluster {
-            let mut cluster: Value = serde_json::from_str(&world.cluster.unwrap()).unwrap();
-            cluster["servicesIpv4Cidr"] = cidr.into();
-            world.cluster = Some(cluster.to_string());
+            world.cluster.as_mut().unwrap()["servicesIpv4Cidr"] = cidr.into();
         }
-        wanted(&world.snapshot()).iter().map(|wanted| wanted.questions.len()).sum::<usize>()
+        wanted(&decoded(&world)).iter().map(|wanted| wanted.questions.len()).sum::<usize>()
     };
     let pods = |change: &'static dyn Fn(&mut Value)| {
         move |object: &mut Value| {

@@ -112,6 +112,10 @@ impl PodProxy {
 
 /// The request, and the namespace in which it needs a right; `None` when it cannot be sent.
 fn request(question: &Question) -> Option<(&str, Request<Body>)> {
+    // The proxy speaks HTTP/1.1 to the pod: what that says is no answer to a health check that speaks HTTP/2.
+    if question.http2 {
+        return None;
+    }
     let (namespace, name) = question.pod.split_once('/')?;
     let scheme = match question.scheme {
         Scheme::Http => "",
@@ -212,7 +216,14 @@ mod tests {
             path: path.into(),
             host: host.into(),
             timeout: Duration::from_secs(5),
+            http2: false,
         }
+    }
+
+    #[test]
+    fn the_proxy_is_not_asked_for_what_it_cannot_tell() {
+        let question = Question { http2: true, ..question(Scheme::Https, "/", "") };
+        assert!(request(&question).is_none());
     }
 
     #[test]

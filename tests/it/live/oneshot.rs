@@ -244,7 +244,8 @@ async fn a_namespace_or_a_name_is_all_that_is_answered_for() {
 
     // Made anonymous, it says the same of somebody else.
     let path = desk.path("nobody.tar.gz");
-    let done = desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
+    let done =
+        desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     let seen = desk.diagnoses(&[path.to_str().unwrap()]).await;
     assert_eq!(seen.len(), 1);
