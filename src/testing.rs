@@ -4,41 +4,37 @@
 //! Never: used outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::diagnose::{Diagnosis, Found, diagnose};
-use crate::snapshot::{Snapshot, folder};
+use crate::snapshot::{Recording, Snapshot, Source, Unknown};
 use crate::topology::{Fleet, Grace, TargetKind, TargetRef, Topology};
 
 /// A recorded folder, as JSON that a test may change.
 #[derive(Clone)]
 pub struct World {
-    folder: PathBuf,
-    /// `kubernetes.yaml`.
+    recording: Recording,
+    /// The objects.
     pub objects: Vec<Value>,
-    /// `compute.json`; null when it was not read.
+    /// What the Compute API said; null when it was not read.
     pub compute: Value,
-    /// `cluster.json`; null when it was not read.
+    /// What the Container API said; null when it was not read.
     pub cluster: Value,
-    meta: Value,
 }
 
 impl World {
     /// The folder of this name.
     pub fn recorded(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
-        let yaml = |file: &str| -> Vec<Value> {
-            let path = folder.join(file);
-            folder::yaml_documents(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
-        };
-        let json = |file: &str| {
-            std::fs::read_to_string(folder.join(file)).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
-        };
-        let (objects, meta) = (yaml("kubernetes.yaml"), yaml("meta.yaml").remove(0));
-        Self { objects, meta, compute: json("compute.json"), cluster: json("cluster.json"), folder: folder.clone() }
+        let mut recording = Recording::read(&folder).unwrap();
+        Self {
+            objects: std::mem::take(&mut recording.kubernetes),
+            compute: json!(recording.compute.take()),
+            cluster: json!(recording.cluster.take()),
+            recording,
+        }
     }
 
     fn is(object: &Value, kind: &str, namespace: &str, name: &str) -> bool {
@@ -94,8 +90,7 @@ impl World {
 
     /// So many minutes before the snapshot.
     pub fn ago(&self, minutes: i64) -> String {
-        let now: jiff::Timestamp = self.meta["takenAt"].as_str().unwrap().parse().unwrap();
-        (now - jiff::SignedDuration::from_mins(minutes)).to_string()
+        (self.recording.taken_at - jiff::SignedDuration::from_mins(minutes)).to_string()
     }
 
     /// A Compute resource by its path.
@@ -110,11 +105,9 @@ impl World {
 
     /// A kind was refused: `kubernetes`, `compute` or `container`, and the word for it.
     pub fn refuse(&mut self, source: &str, resource: &str) {
-        let entry = json!({"source": source, "resource": resource, "reason": "Forbidden", "message": "no"});
-        match self.meta["unreadable"].as_array_mut() {
-            Some(unreadable) => unreadable.push(entry),
-            None => self.meta["unreadable"] = json!([entry]),
-        }
+        let (reason, message) = ("Forbidden".into(), "no".into());
+        let source = Source::parse(source).unwrap();
+        self.recording.unreadable.push(Unknown { source, resource: resource.into(), reason, message });
     }
 
     /// Nothing was read from Compute and the Container API.
@@ -125,24 +118,13 @@ impl World {
 
     /// The snapshot.
     pub fn snapshot(&self) -> Snapshot {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("ingress-diagnosis-world-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let list = json!({"kind": "List", "apiVersion": "v1", "items": self.objects});
-        std::fs::write(folder.join("meta.yaml"), self.meta.to_string()).unwrap();
-        std::fs::write(folder.join("kubernetes.yaml"), list.to_string()).unwrap();
-        for (file, value) in [("compute.json", &self.compute), ("cluster.json", &self.cluster)] {
-            if !value.is_null() {
-                std::fs::write(folder.join(file), value.to_string()).unwrap();
-            }
-        }
-        let probes = self.folder.join("probes.yaml");
-        if probes.exists() {
-            std::fs::copy(probes, folder.join("probes.yaml")).unwrap();
-        }
-        let (snapshot, malformed) = folder::load(&folder).unwrap();
-        std::fs::remove_dir_all(&folder).unwrap();
+        let recording = Recording {
+            kubernetes: self.objects.clone(),
+            compute: serde_json::from_value(self.compute.clone()).unwrap(),
+            cluster: serde_json::from_value(self.cluster.clone()).unwrap(),
+            ..self.recording.clone()
+        };
+        let (snapshot, malformed) = recording.into_snapshot().unwrap();
         assert!(malformed.is_empty(), "{malformed:?}");
         snapshot
     }

@@ -5,4 +5,5 @@
 
 mod kept;
 mod narrow;
+mod redact;
 mod witness;

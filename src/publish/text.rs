@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use jiff::SignedDuration;
 
 use crate::diagnose::{Diagnosis, Found, Root, Verdict};
 use crate::rules::Severity;
@@ -14,6 +15,9 @@ use crate::topology::TargetKind;
 
 /// Width of sentences.
 const WIDTH: usize = 80;
+
+/// Facts that are older than this are said to be.
+const WORTH_A_WORD: SignedDuration = SignedDuration::from_mins(5);
 
 /// The table and the findings. `wide` adds addresses, evidence of symptoms and everything that could not be seen.
 pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
@@ -118,6 +122,9 @@ fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
         diagnosis.target.name,
         diagnosis.verdict.as_str()
     );
+    if let Some(age) = old(diagnosis) {
+        wrap(text, &format!("the health of its endpoints was read in Compute {age} ago"), "  ", "  ");
+    }
     for root in &diagnosis.findings {
         finding(text, root, wide);
     }
@@ -138,6 +145,16 @@ fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
             "  {} could not be answered, -o wide lists them",
             crate::rules::text::counted(diagnosis.inconclusive.len(), "question")
         );
+    }
+}
+
+/// The age of the facts of Compute that a diagnosis rests on, once it is worth a word.
+fn old(diagnosis: &Diagnosis) -> Option<String> {
+    let age = diagnosis.made_at.duration_since(diagnosis.compute_facts_at?);
+    match (age.as_hours(), age.as_mins()) {
+        _ if age < WORTH_A_WORD => None,
+        (0, minutes) => Some(format!("{minutes} min")),
+        (hours, minutes) => Some(format!("{hours} h {} min", minutes - hours * 60)),
     }
 }
 

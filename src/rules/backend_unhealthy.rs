@@ -38,8 +38,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
 /// where others have one; the nodes of an instance group fail and pass with the pods behind them.
 fn within_rollout(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
     let grace = topology.grace.rollout;
-    let coming = |pod: &Pod| !topology.lasted(pod.serving_since(), grace);
-    let leaving = |pod: &Pod| pod.terminating() && !topology.lasted(pod.metadata.deletion_timestamp, grace);
+    let coming = |pod: &Pod| !topology.lasted_when_read(backend, pod.serving_since(), grace);
+    let leaving = |pod: &Pod| pod.terminating() && !topology.lasted_when_read(backend, pod.metadata.deletion_timestamp, grace);
     let pods: Vec<&Pod> = match backend.kind {
         GroupKind::Neg => backend.unhealthy().filter_map(|member| member.pod).collect(),
         GroupKind::InstanceGroup => backend.pods.as_deref().unwrap_or_default().iter().copied().filter(|pod| pod.serves()).collect(),

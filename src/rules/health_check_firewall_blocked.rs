@@ -26,7 +26,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
-    let failing: Vec<_> = backend.unhealthy().filter(|member| settled(topology, member)).collect();
+    let failing: Vec<_> = backend.unhealthy().filter(|member| settled(topology, backend, member)).collect();
     if !failing.iter().any(|member| member.address.parse::<Ipv4Addr>().is_ok()) {
         return unless_unread(backend);
     }
@@ -79,8 +79,8 @@ fn unless_unread(backend: &Backend<'_>) -> Answer {
 }
 
 /// Its pod, if one is known, has been there long enough for the controller to open its port.
-fn settled(topology: &Topology<'_>, member: &Member<'_>) -> bool {
-    member.pod.is_none() || topology.lasted(Backend::serving_since(member), topology.grace.rollout)
+fn settled(topology: &Topology<'_>, backend: &Backend<'_>, member: &Member<'_>) -> bool {
+    member.pod.is_none() || topology.lasted_when_read(backend, Backend::serving_since(member), topology.grace.rollout)
 }
 
 /// What does not get through, each source and port once.

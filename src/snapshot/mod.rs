@@ -8,6 +8,7 @@
 mod archive;
 pub mod cluster;
 pub mod compute;
+mod fields;
 pub mod folder;
 pub mod kubernetes;
 pub mod observed;

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::compute::{ApiError, normalise, short_name};
+use super::compute::{ApiError, HealthStatus, NetworkEndpoint, normalise, short_name};
+use super::fields;
 use super::folder::{CLUSTER, COMPUTE, FolderError};
 use super::kubernetes::Malformed;
 use super::observed::{Observed, Source, Unknown};
@@ -103,6 +104,26 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// The same without the fields, objects and resources that no rule reads. An object of Kubernetes that cannot be decoded stays one, with
+    /// nothing but its name; what cannot be decoded of Google's is left out.
+    pub fn known_fields(&self) -> Self {
+        let known = |object: &Value| Kubernetes::known_fields(object).or_else(|| undecodable(object));
+        let compute = self.compute.as_ref().map(RecordedCompute::known_fields);
+        let cluster = self.cluster.as_ref().map(|cluster| fields::known::<Cluster>(cluster).unwrap_or_default());
+        Self { kubernetes: self.kubernetes.iter().filter_map(known).collect(), compute, cluster, ..self.clone() }
+    }
+}
+
+/// An object that cannot be decoded, with its name alone; `None` for one that can, or whose kind is not read.
+fn undecodable(object: &Value) -> Option<Value> {
+    let malformed = Kubernetes::default().insert_json(object.clone()).err()?;
+    let metadata = serde_json::json!({"name": malformed.name, "namespace": malformed.namespace});
+    Some(
+        serde_json::json!({"apiVersion": object["apiVersion"], "kind": malformed.kind, "metadata": metadata, "spec": 0, "status": 0}),
+    )
+}
+
 fn kubernetes(objects: Vec<Value>) -> (Kubernetes, Vec<Malformed>) {
     let mut kubernetes = Kubernetes::default();
     let mut malformed: Vec<_> = objects.into_iter().filter_map(|object| kubernetes.insert_json(object).err()).collect();
@@ -111,6 +132,21 @@ fn kubernetes(objects: Vec<Value>) -> (Kubernetes, Vec<Malformed>) {
 }
 
 impl RecordedCompute {
+    fn known_fields(&self) -> Self {
+        let resource = |(path, resource): (&String, &Value)| Some((path.clone(), Compute::known_fields(path, resource)?));
+        let endpoints = |(group, held): (&String, &Vec<Value>)| (group.clone(), known_all::<NetworkEndpoint>(held));
+        let health = |(backend_service, groups): (&String, &BTreeMap<String, Vec<Value>>)| {
+            let groups = groups.iter().map(|(group, held)| (group.clone(), known_all::<HealthStatus>(held)));
+            (backend_service.clone(), groups.collect())
+        };
+        Self {
+            resources: self.resources.iter().filter_map(resource).collect(),
+            endpoints: self.endpoints.iter().map(endpoints).collect(),
+            health: self.health.iter().map(health).collect(),
+            ..self.clone()
+        }
+    }
+
     fn decode(self, project: &str) -> Result<Compute, FolderError> {
         let errors = self.errors.into_iter().map(|(path, error)| (path.into(), error)).collect();
         let mut compute = Compute { read: true, errors, ..Compute::default() };
@@ -134,6 +170,10 @@ impl RecordedCompute {
         }
         Ok(compute)
     }
+}
+
+fn known_all<T: DeserializeOwned>(values: &[Value]) -> Vec<Value> {
+    values.iter().filter_map(fields::known::<T>).collect()
 }
 
 fn decode_all<T: DeserializeOwned>(place: &str, values: Vec<Value>) -> Result<Vec<T>, FolderError> {

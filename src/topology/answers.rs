@@ -5,14 +5,17 @@
 
 use std::net::SocketAddr;
 
-use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
+use crate::snapshot::{Source, Unknown};
 
 use super::backend::{GroupKind, NO_HEALTH_STATE, State};
 use super::health_check::probe_scheme;
 use super::questions::Question;
 use super::{Backend, Topology, network_policy};
+
+/// Pods of a backend that are asked: what the others would answer is the same.
+const MOST_PODS: usize = 5;
 
 /// A pod that serves, whose endpoint fails, and what it answered.
 #[derive(Debug, Clone)]
@@ -49,7 +52,7 @@ impl<'a> Backend<'a> {
             return Vec::new();
         }
         let asked = |pod: &Pod| pod.serves() && !pod.terminating() && failing(pod);
-        self.questions().into_iter().filter(|question| asked(question.pod)).collect()
+        self.questions().into_iter().filter(|question| asked(question.pod)).take(MOST_PODS).collect()
     }
 
     /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when the
@@ -57,6 +60,9 @@ impl<'a> Backend<'a> {
     pub fn failing_answers(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
         // Where the API answered without a state, there was nothing to read yet.
         if let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE) {
+            return Err(why);
+        }
+        if let Some(why) = self.not_asked() {
             return Err(why);
         }
         let probes = &topology.snapshot.probes;
@@ -72,6 +78,18 @@ impl<'a> Backend<'a> {
             Some(why) if answered.is_empty() => Err(why),
             _ => Ok(answered),
         }
+    }
+
+    /// Why no pod behind a failing endpoint is asked: the health check speaks something else than HTTP.
+    fn not_asked(&self) -> Option<Unknown> {
+        let check = self.health_check.as_ref().seen().copied()?;
+        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && self.count(State::Unhealthy) > 0;
+        other.then(|| Unknown {
+            source: Source::Probe,
+            resource: check.name.clone(),
+            reason: "NotAsked".into(),
+            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
+        })
     }
 
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.

@@ -42,6 +42,11 @@ const APPS: [App; 3] = [
     },
 ];
 
+/// The words in an image by which an application is known.
+pub fn mark(image: &str) -> Option<&'static str> {
+    APPS.iter().flat_map(|app| app.images).copied().find(|mark| image.contains(mark))
+}
+
 /// The known application that runs in one of these pods.
 pub fn known<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<&'static App> {
     pods.into_iter().find_map(|pod| {

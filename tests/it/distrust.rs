@@ -6,7 +6,7 @@ use ingress_diagnosis::diagnose::{Diagnosis, Verdict};
 use ingress_diagnosis::publish::status::{self, Context};
 use ingress_diagnosis::rules::Severity;
 use ingress_diagnosis::snapshot::compute::COLLECTIONS;
-use ingress_diagnosis::snapshot::{Kubernetes, Observed, Probes, Snapshot, Source, Unknown};
+use ingress_diagnosis::snapshot::{Kubernetes, Observed, Probes, Recording, Snapshot, Source, Unknown};
 
 use crate::world;
 
@@ -71,13 +71,13 @@ impl Dice {
 fn the_order_of_objects_changes_nothing() {
     let mut dice = Dice(7);
     for folder in world::folders() {
-        let raw = world::Raw::read(&folder);
-        let straight = raw.snapshot();
+        let raw = Recording::read(&folder).unwrap();
+        let straight = world::decoded(&raw);
         let expected = printed(&world::diagnoses(&straight), &straight);
         for _ in 0..3 {
             let mut shuffled = raw.clone();
-            dice.shuffle(&mut shuffled.objects);
-            for object in &mut shuffled.objects {
+            dice.shuffle(&mut shuffled.kubernetes);
+            for object in &mut shuffled.kubernetes {
                 for pointer in ["/endpoints", "/status/conditions", "/spec/containers/0/ports"] {
                     if pointer != "/endpoints" && object["kind"] != "Pod" {
                         continue;
@@ -87,10 +87,10 @@ fn the_order_of_objects_changes_nothing() {
                     }
                 }
             }
-            for list in shuffled.compute.iter_mut().flat_map(world::Raw::lists) {
+            for list in shuffled.compute.iter_mut().flat_map(world::lists) {
                 dice.shuffle(list);
             }
-            let snapshot = shuffled.snapshot();
+            let snapshot = world::decoded(&shuffled);
             assert_eq!(printed(&world::diagnoses(&snapshot), &snapshot), expected, "{}", world::name(&folder));
         }
     }
@@ -234,25 +234,20 @@ fn a_blind_world_accuses_nobody_and_says_so() {
 fn a_missing_object_never_breaks_anything() {
     let mut tried = 0;
     for folder in world::folders() {
-        let raw = world::Raw::read(&folder);
-        for at in 0..raw.objects.len() {
+        let raw = Recording::read(&folder).unwrap();
+        for at in 0..raw.kubernetes.len() {
             let mut thinned = raw.clone();
-            thinned.objects.remove(at);
-            let snapshot = thinned.snapshot();
+            thinned.kubernetes.remove(at);
+            let snapshot = world::decoded(&thinned);
             let diagnoses = world::diagnoses(&snapshot);
             assert!(printed(&diagnoses, &snapshot).len() < 64 * 1024 * diagnoses.len().max(1));
             tried += 1;
         }
-        let paths: Vec<String> = raw
-            .compute
-            .iter()
-            .filter_map(|compute| compute["resources"].as_object())
-            .flat_map(|map| map.keys().cloned())
-            .collect();
+        let paths: Vec<String> = raw.compute.iter().flat_map(|compute| compute.resources.keys().cloned()).collect();
         for path in paths {
             let mut thinned = raw.clone();
-            thinned.compute.as_mut().unwrap()["resources"].as_object_mut().unwrap().remove(&path);
-            let snapshot = thinned.snapshot();
+            thinned.compute.as_mut().unwrap().resources.remove(&path);
+            let snapshot = world::decoded(&thinned);
             printed(&world::diagnoses(&snapshot), &snapshot);
             tried += 1;
         }
@@ -311,9 +306,9 @@ fn hostile_values_harm_nobody_else() {
     let mut dice = Dice(11);
     let hostile = hostile();
     for folder in world::folders() {
-        let raw = world::Raw::read(&folder);
-        let before = world::diagnoses(&raw.snapshot());
-        for (at, object) in raw.objects.iter().enumerate() {
+        let raw = Recording::read(&folder).unwrap();
+        let before = world::diagnoses(&world::decoded(&raw));
+        for (at, object) in raw.kubernetes.iter().enumerate() {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
             if !OWNED.contains(&object["kind"].as_str().unwrap_or_default()) || namespace == "kube-system" {
                 continue;
@@ -325,8 +320,8 @@ fn hostile_values_harm_nobody_else() {
             for value in &hostile {
                 let place = &places[dice.roll(places.len())];
                 let mut poisoned = raw.clone();
-                *poisoned.objects[at].pointer_mut(place).unwrap() = value.clone();
-                let snapshot = poisoned.snapshot();
+                *poisoned.kubernetes[at].pointer_mut(place).unwrap() = value.clone();
+                let snapshot = world::decoded(&poisoned);
                 let after = world::diagnoses(&snapshot);
                 for diagnosis in &after {
                     let context = Context { now: snapshot.meta.taken_at, generation: None, docs: "" };
@@ -335,7 +330,7 @@ fn hostile_values_harm_nobody_else() {
                 }
                 let after = by_target(&after);
                 // What an Ingress tells of the controller, or claims of an address, is its neighbours' matter by right.
-                let witness = poisoned.objects[at]["kind"] == "Ingress";
+                let witness = poisoned.kubernetes[at]["kind"] == "Ingress";
                 let shared = |diagnosis: &Diagnosis| {
                     codes(diagnosis).iter().any(|(code, _)| matches!(*code, "IngressControllerStalled" | "StaticAddressUnusable"))
                 };
@@ -354,13 +349,17 @@ fn hostile_values_harm_nobody_else() {
             }
         }
         let Some(compute) = &raw.compute else { continue };
+        let compute = serde_json::to_value(compute).unwrap();
         let mut places = Vec::new();
-        leaves(compute, "", &mut places);
+        leaves(&compute, "", &mut places);
         for value in &hostile {
             let place = &places[dice.roll(places.len())];
-            let mut poisoned = raw.clone();
-            *poisoned.compute.as_mut().unwrap().pointer_mut(place).unwrap() = value.clone();
-            if let Some(snapshot) = poisoned.try_snapshot() {
+            let mut poisoned = compute.clone();
+            *poisoned.pointer_mut(place).unwrap() = value.clone();
+            // What is not even of the right form is refused when it is read.
+            let poisoned =
+                serde_json::from_value(poisoned).ok().map(|compute| Recording { compute: Some(compute), ..raw.clone() });
+            if let Some((snapshot, _)) = poisoned.and_then(|poisoned| poisoned.snapshot().ok()) {
                 let diagnoses = world::diagnoses(&snapshot);
                 assert!(printed(&diagnoses, &snapshot).len() < 64 * 1024 * diagnoses.len().max(1), "{place}");
             }
@@ -384,14 +383,14 @@ fn nothing_is_keyed_to_a_sample() {
         ("\"prod\"", "\"zwei\""),
     ];
     for folder in world::folders().iter().filter(|folder| world::name(folder).starts_with("healthy")) {
-        let raw = world::Raw::read(folder);
+        let raw = Recording::read(folder).unwrap();
         for (from, to) in changes {
             // Names of NEGs hold a hash of the Service's name: these are not renamed inside them.
             if matches!(from, "shop" | "cart" | "statuspage") {
                 continue;
             }
-            let renamed = raw.replaced(from, to);
-            for diagnosis in world::diagnoses(&renamed.snapshot()) {
+            let renamed = world::replaced(&raw, from, to);
+            for diagnosis in world::diagnoses(&world::decoded(&renamed)) {
                 let wrong: Vec<_> = codes(&diagnosis).into_iter().collect();
                 assert!(
                     wrong.is_empty() && diagnosis.verdict == Verdict::Healthy,
@@ -401,7 +400,7 @@ fn nothing_is_keyed_to_a_sample() {
             }
         }
         for days in [1, 30, 400] {
-            let mut aged = raw.snapshot();
+            let mut aged = world::decoded(&raw);
             let now = aged.meta.taken_at + jiff::SignedDuration::from_hours(24 * days);
             aged.meta.taken_at = now;
             let leases: Vec<_> = aged.kubernetes.leases.iter().cloned().collect();

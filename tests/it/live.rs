@@ -2,6 +2,7 @@
 
 mod changes;
 mod cluster;
+mod commands;
 mod costs;
 mod dashboards;
 mod equivalence;
@@ -11,6 +12,7 @@ mod oneshot;
 mod played;
 mod product;
 mod prometheus;
+mod proxied;
 mod restart;
 mod rights;
 mod stage;

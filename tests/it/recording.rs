@@ -182,14 +182,12 @@ fn hostile_strings_come_back() {
         })
         .collect();
     let recording = in_order(recording);
-    for name in ["a", "b.tgz"] {
-        recording.write(&place.path().join(name)).unwrap();
-        let read = Recording::read(&place.path().join(name)).unwrap();
-        for (read, written) in read.kubernetes.iter().zip(&recording.kubernetes) {
-            assert_eq!(read, written);
-        }
-        assert_eq!(read, recording);
+    recording.write(&place.path().join("a")).unwrap();
+    let read = Recording::read(&place.path().join("a")).unwrap();
+    for (read, written) in read.kubernetes.iter().zip(&recording.kubernetes) {
+        assert_eq!(read, written);
     }
+    assert_eq!(read, recording);
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ingress_diagnosis::diagnose::Diagnosis;
-use ingress_diagnosis::snapshot::folder;
+use ingress_diagnosis::snapshot::{Recording, Source, Unknown};
 use serde_json::{Value, json};
 
 use crate::world;
@@ -14,10 +13,10 @@ use crate::world;
 /// The folders that were read already.
 static READ: Mutex<BTreeMap<String, Variant>> = Mutex::new(BTreeMap::new());
 
-/// The files of a scenario, as JSON.
+/// A recording, as JSON that a test may change. What the Container API said is left out.
 #[derive(Clone)]
 pub struct Variant {
-    pub meta: Value,
+    recording: Recording,
     pub kubernetes: Vec<Value>,
     pub compute: Value,
     pub probes: Vec<Value>,
@@ -31,16 +30,13 @@ impl Variant {
 
     fn read(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
-        let documents = |file: &str| {
-            let path = folder.join(file);
-            std::fs::read_to_string(&path)
-                .map_or_else(|_| Vec::new(), |text| folder::yaml_documents::<Value>(&path, &text).unwrap())
-        };
+        let mut recording = Recording { cluster: None, ..Recording::read(&folder).unwrap() };
+        let probes = recording.probes.take().unwrap_or_default();
         Self {
-            meta: documents("meta.yaml").pop().unwrap(),
-            kubernetes: documents("kubernetes.yaml").into_iter().filter(Value::is_object).collect(),
-            compute: serde_json::from_str(&std::fs::read_to_string(folder.join("compute.json")).unwrap()).unwrap(),
-            probes: documents("probes.yaml").pop().and_then(|probes| probes.as_array().cloned()).unwrap_or_default(),
+            kubernetes: std::mem::take(&mut recording.kubernetes),
+            compute: json!(recording.compute.take().unwrap()),
+            probes: probes.iter().map(|probe| json!(probe)).collect(),
+            recording,
         }
     }
 
@@ -125,34 +121,27 @@ impl Variant {
 
     /// A kind of Kubernetes objects that cannot be read.
     pub fn unreadable(&mut self, resource: &str) {
-        let entry = json!({"source": "kubernetes", "resource": resource, "reason": "Forbidden", "message": "forbidden"});
-        match self.meta["unreadable"].as_array_mut() {
-            Some(list) => list.push(entry),
-            None => self.meta["unreadable"] = json!([entry]),
-        }
+        let (reason, message) = ("Forbidden".into(), "forbidden".into());
+        self.recording.unreadable.push(Unknown { source: Source::Kubernetes, resource: resource.into(), reason, message });
     }
 
     /// The moment of the snapshot, moved by seconds.
     pub fn moment(&self, seconds: i64) -> Value {
-        let now: jiff::Timestamp = self.meta["takenAt"].as_str().unwrap().parse().unwrap();
-        (now + jiff::SignedDuration::from_secs(seconds)).to_string().into()
+        (self.recording.taken_at + jiff::SignedDuration::from_secs(seconds)).to_string().into()
     }
 
     /// The diagnosis of a target `namespace/name`.
     pub fn diagnose(&self, target: &str) -> Diagnosis {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("variant-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let write = |file: &str, text: String| std::fs::write(folder.join(file), text).unwrap();
-        write("meta.yaml", self.meta.to_string());
-        write("kubernetes.yaml", self.kubernetes.iter().map(|object| format!("---\n{object}\n")).collect());
-        write("compute.json", self.compute.to_string());
-        write("probes.yaml", json!(self.probes).to_string());
-        let diagnoses = world::diagnoses(&world::snapshot(&folder));
-        std::fs::remove_dir_all(&folder).unwrap();
+        let recording = Recording {
+            kubernetes: self.kubernetes.clone(),
+            compute: Some(serde_json::from_value(self.compute.clone()).unwrap()),
+            probes: Some(self.probes.iter().map(|probe| serde_json::from_value(probe.clone()).unwrap()).collect()),
+            ..self.recording.clone()
+        };
+        let (snapshot, malformed) = recording.snapshot().unwrap();
+        assert!(malformed.is_empty(), "{malformed:?}");
         let is = |diagnosis: &Diagnosis| format!("{}/{}", diagnosis.target.namespace, diagnosis.target.name) == target;
-        diagnoses.into_iter().find(is).unwrap()
+        world::diagnoses(&snapshot).into_iter().find(is).unwrap()
     }
 
     /// The verdict, and every code in the order of the diagnosis: causes first, what hangs below them after a `<`.

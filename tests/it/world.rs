@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ingress_diagnosis::diagnose::{Diagnosis, diagnose};
-use ingress_diagnosis::snapshot::{Snapshot, folder};
+use ingress_diagnosis::snapshot::{RecordedCompute, Recording, Snapshot, folder};
 use ingress_diagnosis::topology::{Fleet, Grace, TargetKind, Topology};
 use serde::Deserialize;
 
@@ -129,92 +129,32 @@ pub fn differences(expected: &Expected, diagnoses: &[Diagnosis]) -> Vec<String> 
     differences
 }
 
-/// A scenario folder before it is decoded, so that a test can change it.
-#[derive(Clone)]
-pub struct Raw {
-    pub meta: String,
-    pub objects: Vec<serde_json::Value>,
-    pub compute: Option<serde_json::Value>,
-    pub cluster: Option<String>,
-    pub probes: Option<String>,
+/// The snapshot of a recording that a test may have changed; an object that cannot be decoded is remembered as such.
+pub fn decoded(recording: &Recording) -> Snapshot {
+    recording.snapshot().unwrap().0
 }
 
-impl Raw {
-    pub fn read(folder: &Path) -> Self {
-        let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-        let path = folder.join("kubernetes.yaml");
-        Self {
-            meta: text("meta.yaml").unwrap(),
-            objects: folder::yaml_documents(&path, &text("kubernetes.yaml").unwrap()).unwrap(),
-            compute: text("compute.json").map(|text| serde_json::from_str(&text).unwrap()),
-            cluster: text("cluster.json"),
-            probes: text("probes.yaml"),
-        }
+/// The same with one word for another everywhere.
+pub fn replaced(recording: &Recording, from: &str, to: &str) -> Recording {
+    fn json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T, from: &str, to: &str) -> T {
+        serde_json::from_str(&serde_json::to_string(value).unwrap().replace(from, to)).unwrap()
     }
+    Recording {
+        project: json(&recording.project, from, to),
+        cluster_name: json(&recording.cluster_name, from, to),
+        cluster_location: json(&recording.cluster_location, from, to),
+        kubernetes: json(&recording.kubernetes, from, to),
+        compute: json(&recording.compute, from, to),
+        cluster: json(&recording.cluster, from, to),
+        probes: json(&recording.probes, from, to),
+        ..recording.clone()
+    }
+}
 
-    /// Decodes it, by way of the loader of folders.
-    pub fn try_snapshot(&self) -> Option<Snapshot> {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("meta.yaml", &self.meta);
-        // JSON is YAML.
-        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": []});
-        write("kubernetes.yaml", &list.to_string());
-        if let Some(compute) = &self.compute {
-            write("compute.json", &compute.to_string());
-        }
-        if let Some(cluster) = &self.cluster {
-            write("cluster.json", cluster);
-        }
-        if let Some(probes) = &self.probes {
-            write("probes.yaml", probes);
-        }
-        let (mut snapshot, _) = folder::load(folder.path()).ok()?;
-        for object in &self.objects {
-            // A malformed object is remembered as such.
-            let _ = snapshot.kubernetes.insert_json(object.clone());
-        }
-        Some(snapshot)
-    }
-
-    pub fn snapshot(&self) -> Snapshot {
-        self.try_snapshot().unwrap()
-    }
-
-    /// The same with one word for another everywhere.
-    pub fn replaced(&self, from: &str, to: &str) -> Self {
-        let json = |value: &serde_json::Value| serde_json::from_str(&value.to_string().replace(from, to)).unwrap();
-        Self {
-            meta: self.meta.replace(from, to),
-            objects: self.objects.iter().map(json).collect(),
-            compute: self.compute.as_ref().map(json),
-            cluster: self.cluster.as_ref().map(|text| text.replace(from, to)),
-            probes: self.probes.as_ref().map(|text| text.replace(from, to)),
-        }
-    }
-
-    /// The lists inside a `compute.json` whose order means nothing.
-    pub fn lists(compute: &mut serde_json::Value) -> Vec<&mut Vec<serde_json::Value>> {
-        let mut lists = Vec::new();
-        if let Some(parts) = compute.as_object_mut() {
-            for (part, value) in parts {
-                let Some(map) = value.as_object_mut() else { continue };
-                match &**part {
-                    "endpoints" => lists.extend(map.values_mut().filter_map(serde_json::Value::as_array_mut)),
-                    "health" => {
-                        let groups =
-                            map.values_mut().filter_map(serde_json::Value::as_object_mut).flat_map(serde_json::Map::values_mut);
-                        lists.extend(groups.filter_map(serde_json::Value::as_array_mut));
-                    }
-                    "resources" => {
-                        lists.extend(map.values_mut().filter_map(|resource| resource.get_mut("backends")?.as_array_mut()));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        lists
-    }
+/// The lists of Compute's answers whose order means nothing.
+pub fn lists(compute: &mut RecordedCompute) -> Vec<&mut Vec<serde_json::Value>> {
+    let backends = compute.resources.values_mut().filter_map(|resource| resource.get_mut("backends")?.as_array_mut());
+    backends.chain(compute.endpoints.values_mut()).chain(compute.health.values_mut().flat_map(BTreeMap::values_mut)).collect()
 }
 
 /// Text without the marks of colours.

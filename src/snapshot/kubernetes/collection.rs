@@ -189,6 +189,11 @@ impl<T: Kind + Index> Collection<T> {
         }
     }
 
+    /// An object of the kind without the fields that no rule reads; `None` when it cannot be decoded.
+    pub fn known_fields(&self, object: &serde_json::Value) -> Option<serde_json::Value> {
+        super::super::fields::known::<T>(object)
+    }
+
     /// Says why the kind cannot be read, or that it can be again.
     pub fn set_unread(&mut self, why: Option<Unknown>) {
         self.unread = why;

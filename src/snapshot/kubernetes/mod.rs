@@ -231,6 +231,23 @@ impl Kubernetes {
         result
     }
 
+    /// A JSON object without the fields that no rule reads, what kind it is apart; `None` for a kind that is not read, and for an object
+    /// that cannot be decoded.
+    pub fn known_fields(object: &serde_json::Value) -> Option<serde_json::Value> {
+        let text = |key: &str| object.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+        let (kind, api_version) = (text("kind"), text("apiVersion"));
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let mut known = None;
+        let kinds = Self::default();
+        each_collection!([&] kinds, collection => if collection.is_kind(kind, group) {
+            known = collection.known_fields(object);
+        });
+        let mut known = known?;
+        known["apiVersion"] = api_version.into();
+        known["kind"] = kind.into();
+        Some(known)
+    }
+
     /// Marks a whole kind as unreadable, by its resource name with or without the group; false when no such kind is read.
     pub fn mark_unread(&mut self, resource: &str, reason: &str, message: &str) -> bool {
         let why =

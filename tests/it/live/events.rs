@@ -107,6 +107,7 @@ async fn each_change_of_the_root_cause_is_said_once_on_the_ingress() {
     drop(third);
     until_leading(&fourth, true).await;
     fourth.diagnosed().await;
+    fourth.look_again().await;
     assert_eq!(on(&cluster, &argocd).await, again);
     answer(&stage, 404).await;
     until_told(&cluster, &argocd, &[REDIRECTED, REJECTED], &fourth).await;

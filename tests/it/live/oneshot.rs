@@ -18,24 +18,24 @@ use super::{OWN, played};
 const WORLDS: [&str; 4] = ["argocd-redirect", "healthy-neg", "addon-disabled", "provisioning"];
 
 /// A folder with what a command needs beside its arguments.
-struct Desk {
+pub struct Desk {
     folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new(cluster: &Cluster, token: &str, settings: &Value) -> Self {
+    pub fn new(cluster: &Cluster, token: &str, settings: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         cluster.server.write_kubeconfig(&folder.path().join("kubeconfig"), token).unwrap();
         std::fs::write(folder.path().join("settings.yaml"), settings.to_string()).unwrap();
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs the program with the settings and the kubeconfig.
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().await.unwrap()
     }
 
@@ -50,7 +50,12 @@ impl Desk {
     }
 
     fn command(&self, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(PROGRAM);
+        self.command_of(PROGRAM, arguments)
+    }
+
+    /// The same for another build of the program.
+    pub fn command_of(&self, program: &str, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program);
         command.args(arguments).arg("--config").arg(self.path("settings.yaml")).env("KUBECONFIG", self.path("kubeconfig"));
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").kill_on_drop(true);
         command
@@ -64,7 +69,7 @@ impl Desk {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -78,7 +83,7 @@ async fn a_cluster_is_diagnosed_as_its_folder_is() {
         let expected = played::expected(&stage.world, &stage.settings());
         let seen = desk.diagnoses(&["-A", way(&stage.world)]).await;
         wrong.extend(differences(&expected, &seen, &stage.world).into_iter().map(|difference| format!("{folder}: {difference}")));
-        stage.world.clear(&cluster.server).await.unwrap();
+        stage.clear_loaded().await;
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -131,9 +136,17 @@ async fn a_hundred_ingresses_take_fifteen_requests_that_only_read() {
 }
 
 /// A hundred healthy Ingresses, each with one network endpoint group: a zonal cluster.
-fn fleet() -> World {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg");
-    World::read(root).unwrap().in_one_zone().copies(&["shop", "status"], 50).unwrap()
+pub fn fleet() -> World {
+    healthy().in_one_zone().copies(&["shop"], 100).unwrap()
+}
+
+/// The same in three zones, so with three groups each.
+pub fn regional_fleet() -> World {
+    healthy().copies(&["shop"], 100).unwrap()
+}
+
+fn healthy() -> World {
+    World::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg")).unwrap()
 }
 
 /// The requests of the program's own ServiceAccount.
@@ -159,7 +172,7 @@ async fn a_capture_is_diagnosed_as_the_cluster_and_as_what_was_loaded() {
             wrong.extend(differences.into_iter().map(|difference| format!("{folder}, {name}: {difference}")));
         }
         wrong.extend(as_sent(&stage.world, &desk.path("taken")).into_iter().map(|difference| format!("{folder}: {difference}")));
-        stage.world.clear(&cluster.server).await.unwrap();
+        stage.clear_loaded().await;
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -177,7 +190,12 @@ fn as_sent(world: &World, folder: &Path) -> Vec<String> {
             value.as_object_mut().unwrap().retain(|name, _| !name.ends_with("ingerprint"));
         }
         if sent != resource {
-            differences.push(format!("{path} was sent as {sent} and taken down as {resource}"));
+            let name = |fields: &Value| fields.as_object().cloned().unwrap_or_default();
+            let (sent, taken) = (name(&sent), name(&resource));
+            let keys: BTreeSet<&String> = sent.keys().chain(taken.keys()).collect();
+            for key in keys.into_iter().filter(|key| sent.get(*key) != taken.get(*key)) {
+                differences.push(format!("{path}: {key} was sent as {:?} and taken down as {:?}", sent.get(key), taken.get(key)));
+            }
         }
     }
     for (group, endpoints) in &taken.endpoints {
@@ -223,6 +241,17 @@ async fn a_namespace_or_a_name_is_all_that_is_answered_for() {
     assert_eq!(differences(&one, &seen, &stage.world), Vec::<String>::new());
     let taken = std::fs::read_to_string(path.join("kubernetes.yaml")).unwrap();
     assert!(!taken.contains("thumbs") && !taken.contains("managedFields") && !taken.contains("kind: Secret"));
+
+    // Made anonymous, it says the same of somebody else.
+    let path = desk.path("nobody.tar.gz");
+    let done =
+        desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let seen = desk.diagnoses(&[path.to_str().unwrap()]).await;
+    assert_eq!(seen.len(), 1);
+    let (key, object) = seen.first_key_value().unwrap();
+    assert!(!key.contains("argocd"), "{key}");
+    assert_eq!(object["status"]["rootCause"], "HealthCheckRedirected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use super::{Compute, World, is_system};
 
 impl World {
     /// This world with its namespaces `count` times. Only those in `namespaces` are kept and copied; their names are found in the names of
-    /// Compute resources as well.
+    /// Compute resources as well, so no field may be called as they are.
     ///
     /// # Errors
     /// When there is no free address for a copy.
