@@ -83,6 +83,10 @@ pub struct IngressDiagnosisStatus {
     pub address: Option<String>,
     /// Endpoints of the target's own backends.
     pub endpoints: Endpoints,
+    /// When the oldest health of an endpoint that this rests on had been read in Compute, at the time of writing. Reading the same again
+    /// changes nothing here: a status is written only when something else in it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_facts_at: Option<Time>,
     /// The causes by rank, each with what follows from it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::collect::{CredentialsMode, Settings};
+use crate::collect::{CredentialsMode, ProbeSettings, Settings};
 use crate::snapshot::folder::{FolderError, yaml_documents};
 use crate::topology::Grace;
 
@@ -91,6 +91,8 @@ pub enum Credentials {
 pub struct ProbeConfig {
     /// Whether pods are asked.
     pub enabled: bool,
+    /// Namespaces whose pods are not asked.
+    pub exclude_namespaces: Vec<String>,
     /// Where connections to `IP:PORT` are made instead, as `HOST:PORT`.
     pub connect_to: BTreeMap<String, String>,
 }
@@ -206,8 +208,11 @@ impl Config {
                 Credentials::Default => CredentialsMode::Default,
                 Credentials::Anonymous => CredentialsMode::Anonymous,
             },
-            probe_enabled: self.probe.enabled,
-            connect_to: self.probe.connect_to.clone(),
+            probe: ProbeSettings {
+                enabled: self.probe.enabled,
+                exclude_namespaces: self.probe.exclude_namespaces.clone(),
+                connect_to: self.probe.connect_to.clone(),
+            },
         }
     }
 }
@@ -265,6 +270,7 @@ fn overlay(settings: &mut Value, over: Value, path: &str, place: &str) -> Result
                 let wanted = match present {
                     Value::Bool(_) => "true or false",
                     Value::Number(_) => "a number",
+                    Value::Array(_) => "a list",
                     _ => "a text",
                 };
                 return Err(wrong(format!("must be {wanted}, not {candidate}")));
@@ -283,6 +289,9 @@ fn check(path: &str, value: &Value) -> Result<(), String> {
         "credentials" if !matches!(text, "default" | "anonymous") => Err(format!("must be default or anonymous, not {text:?}")),
         "compute.readsPerMinute" if !value.as_u64().is_some_and(|reads| (1..=100_000).contains(&reads)) => {
             Err(format!("must be a whole number from 1 to 100000, not {value}"))
+        }
+        "probe.excludeNamespaces" if !value.as_array().is_some_and(|names| names.iter().all(Value::is_string)) => {
+            Err(format!("must be a list of names, not {value}"))
         }
         "server.listen" if text.parse::<std::net::SocketAddr>().is_err() => Err(format!("must be ADDRESS:PORT, not {text:?}")),
         "compute.endpoint" | "container.endpoint" if !(text.starts_with("http://") || text.starts_with("https://")) => {
@@ -314,9 +323,15 @@ mod tests {
 
     #[test]
     fn assignments_reach_every_depth() {
-        let config =
-            set(&["compute.readsPerMinute=20", "project=123", "probe.connectTo.10.4.0.5:8080=127.0.0.1:9", "grace.rollout=90s"])
-                .unwrap();
+        let config = set(&[
+            "compute.readsPerMinute=20",
+            "project=123",
+            "probe.connectTo.10.4.0.5:8080=127.0.0.1:9",
+            "grace.rollout=90s",
+            "probe.excludeNamespaces=[media, shop]",
+        ])
+        .unwrap();
+        assert_eq!(config.collect().probe.exclude_namespaces, ["media", "shop"]);
         assert_eq!((config.compute.reads_per_minute, &*config.project), (20, "123"));
         assert_eq!(config.probe.connect_to["10.4.0.5:8080"], "127.0.0.1:9");
         assert_eq!(config.grace.rollout, jiff::SignedDuration::from_secs(90));
@@ -337,6 +352,8 @@ mod tests {
             ("compute.readsPerMinute=many", "setting \"compute.readsPerMinute\" must be a number, not \"many\""),
             ("compute.readsPerMinute=0", "must be a whole number from 1 to 100000"),
             ("probe.enabled=maybe", "must be true or false"),
+            ("probe.excludeNamespaces=media", "must be a list, not \"media\""),
+            ("probe.excludeNamespaces=[1]", "must be a list of names, not [1]"),
             ("grace.rollout=soon", "must be a time like 90s or 10m"),
             ("project", "has no value: write --set KEY=VALUE"),
             ("cluster=x", "is a group of settings"),

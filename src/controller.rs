@@ -264,13 +264,17 @@ impl Controller {
     }
 
     fn look_at(&mut self, snapshot: &Snapshot, fleet: &Fleet, target: &TargetRef, hosts_pending: bool) {
-        let Some(topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
-        let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
-        let wanted = Wanted::of(&topology);
+        let Some(mut topology) = Topology::of(snapshot, fleet, &self.config.grace, target) else { return };
         let before = self.kept.remove(target);
+        let wanted = Wanted::again(&topology, before.as_ref().map(|before| &before.wanted));
+        let stands = self.owned.findings(target);
+        let has_status = stands.is_some();
+        topology.stands = stands.unwrap_or_default();
+        wanted.overtake(&mut topology);
+        let diagnosis = Arc::new(diagnose(&topology, target, &self.owned.acknowledged(target)));
         let awaits = Awaits::new(
-            wanted.lists_pending || hosts_pending,
-            wanted.groups_pending,
+            wanted.lists_pending || wanted.failing || hosts_pending || diagnosis.awaits_lists(),
+            wanted.groups_pending || (diagnosis.withheld && !has_status),
             self.config.probe.enabled && wanted.unasked,
             before.as_ref().map(|before| before.awaits).unwrap_or_default(),
             Instant::now(),
@@ -386,7 +390,7 @@ impl Controller {
         };
         self.metrics.publish(target, shown);
         for group in &kept.wanted.groups {
-            if let Some(read) = self.collector.compute.read_at(&group.group) {
+            if let Some(read) = self.collector.compute.read_at(group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));
             }
         }

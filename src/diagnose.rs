@@ -6,6 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::rules::finding::{clean, name};
 use crate::rules::{CATALOGUE, Check, Confidence, Finding, Rule, Section, Severity};
 use crate::snapshot::{Observed, Unknown};
@@ -147,9 +149,20 @@ pub struct Diagnosis {
     pub backends: Vec<BackendReport>,
     /// What could not be answered.
     pub inconclusive: Vec<Inconclusive>,
+    /// "Now" of the snapshot.
+    pub made_at: Timestamp,
+    /// When the oldest health was read that it rests on; `None` when none was.
+    pub compute_facts_at: Option<Timestamp>,
+    /// Something was found on facts that Kubernetes has overtaken, and is not said before they were read again.
+    pub withheld: bool,
 }
 
 impl Diagnosis {
+    /// Some question waits for a list of Compute resources that is younger than the target's last change.
+    pub fn awaits_lists(&self) -> bool {
+        self.inconclusive.iter().any(|one| &*one.unknown.reason == Unknown::OUTDATED)
+    }
+
     /// At least one finding of severity Error counts.
     pub fn has_error(&self) -> bool {
         self.findings
@@ -207,7 +220,7 @@ pub struct GroupReport {
 
 /// Diagnoses one target.
 pub fn diagnose(topology: &Topology<'_>, target: &TargetRef, acknowledged: &[String]) -> Diagnosis {
-    let (found, mut inconclusive) = ask(topology, acknowledged);
+    let Answers { found, mut inconclusive, withheld } = ask(topology, acknowledged);
     let findings = rank(found);
     let verdict = verdict(topology, &findings);
     if verdict == Verdict::Unknown
@@ -240,23 +253,48 @@ pub fn diagnose(topology: &Topology<'_>, target: &TargetRef, acknowledged: &[Str
         findings,
         backends,
         inconclusive: inconclusive.into_iter().collect(),
+        made_at: topology.now,
+        compute_facts_at: compute_facts_at(topology),
+        withheld,
     }
 }
 
+/// When the oldest health of an endpoint of the target's own backends was read.
+fn compute_facts_at(topology: &Topology<'_>) -> Option<Timestamp> {
+    let read = |backend: &&Backend<'_>| backend.groups.as_deref().unwrap_or_default().iter().any(|group| group.members.is_ok());
+    topology.own_backends().filter(read).map(|backend| backend.read_at.unwrap_or(topology.now)).min()
+}
+
+/// What the catalogue says of a target.
+#[derive(Default)]
+struct Answers {
+    found: Vec<Found>,
+    inconclusive: BTreeSet<Inconclusive>,
+    withheld: bool,
+}
+
+/// It rests on facts that are older than the last change in Kubernetes, and did not stand before: it is not said before they are read again.
+fn overtaken(topology: &Topology<'_>, rule: &Rule, backend: &Backend<'_>) -> bool {
+    backend.outdated
+        && matches!(rule.section, Section::Path | Section::Groups | Section::Health)
+        && !topology.stands.contains(&(rule.code.to_owned(), Some(name(&backend.name))))
+}
+
 /// Puts every question of the catalogue to every subject.
-fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, BTreeSet<Inconclusive>) {
-    let mut found = Vec::new();
-    let mut inconclusive = BTreeSet::new();
+fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> Answers {
+    let mut answers = Answers::default();
     let (handled, deleting) = (topology.handled(), deleting(topology));
     for rule in CATALOGUE.iter().copied().filter(|rule| (handled || rule.unhandled) && !(deleting && moot_in_deletion(rule))) {
         let acknowledged = acknowledged.iter().any(|code| code == rule.code);
         let mut keep = |backend: Option<&Backend<'_>>, answer| match answer {
             Ok(None) => {}
+            Ok(Some(_)) if backend.is_some_and(|backend| overtaken(topology, rule, backend)) => answers.withheld = true,
             Ok(Some(finding)) => {
-                found.push(Found { rule, backend: backend.map(|backend| name(&backend.name)), finding, acknowledged })
+                let backend = backend.map(|backend| name(&backend.name));
+                answers.found.push(Found { rule, backend, finding, acknowledged });
             }
             Err(unknown) => {
-                inconclusive.insert(Inconclusive { code: rule.code, unknown });
+                answers.inconclusive.insert(Inconclusive { code: rule.code, unknown });
             }
         };
         match rule.check {
@@ -270,7 +308,7 @@ fn ask(topology: &Topology<'_>, acknowledged: &[String]) -> (Vec<Found>, BTreeSe
             }
         }
     }
-    (found, inconclusive)
+    answers
 }
 
 /// Somebody asked for the target's deletion.
@@ -307,6 +345,7 @@ fn explains(cause: &Found, effect: &Found) -> bool {
     // What leaves the load balancer programmed cannot be why there is no address.
     let programmed = effect.rule.code == "NoAddress" && cause.severity() == Severity::Warning;
     cause.rule.explains.contains(&effect.rule.code)
+        && effect.finding.beside != Some(cause.rule.code)
         && !programmed
         && (cause.backend.is_none() || effect.backend.is_none() || cause.backend == effect.backend)
 }
@@ -362,6 +401,7 @@ fn verdict(topology: &Topology<'_>, findings: &[Root]) -> Verdict {
         let about = |found: &&Found| found.backend.is_none() || found.backend.as_deref() == Some(&*name(&backend.name));
         let nothing_counts = || findings.iter().flat_map(Root::all).any(|found| about(&found)) || provisioning;
         backend.groups_empty()
+            && !backend.outdated
             && (counted().any(|found| about(&found) && found.severity() != Severity::Info) || !nothing_counts())
     };
     if topology.handled() && !deleting && topology.own_backends().any(|backend| empty(&backend)) {

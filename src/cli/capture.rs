@@ -52,7 +52,11 @@ async fn collect(args: &CaptureArgs, config: &Config) -> Result<Recording, Box<d
     for warning in &seen.warnings {
         anstream::eprintln!("warning: {warning}");
     }
-    Ok(narrowed(&seen, seen.recording(&tape), namespace.as_deref(), &args.names))
+    let mut recording = narrowed(&seen, seen.recording(&tape), namespace.as_deref(), &args.names);
+    if args.redact {
+        recording.redact();
+    }
+    Ok(recording)
 }
 
 /// With all that the diagnosis of what was asked for reads, and no more.

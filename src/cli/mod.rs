@@ -86,6 +86,9 @@ struct CaptureArgs {
     /// Only what the diagnosis of these reads: Ingresses, or service.NAME
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Replace names, addresses, hosts, images and identities, the same ones alike; the diagnosis stays the same
+    #[arg(long)]
+    redact: bool,
     #[command(flatten)]
     live: LiveArgs,
     #[command(flatten)]
@@ -101,7 +104,7 @@ struct LiveArgs {
     #[arg(long, value_enum, default_value_t = Probe::Off)]
     probe: Probe,
     /// How long to read before answering with what there is: 90s, 10m
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "3m", value_parser = time)]
     timeout: Duration,
 }
 

@@ -22,7 +22,6 @@ mod prober;
 mod tape;
 mod world;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -32,7 +31,7 @@ pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want};
 pub use credentials::CredentialsMode;
 pub use kubernetes::prepare;
 pub(crate) use kubernetes::words;
-pub use prober::{Prober, ProberStats, Question};
+pub use prober::{ProbeSettings, Prober, ProberStats, Question};
 pub use tape::Tape;
 pub use world::{Changes, World};
 
@@ -58,10 +57,8 @@ pub struct Settings {
     pub container_endpoint: String,
     /// Which credentials Google's APIs get.
     pub credentials: CredentialsMode,
-    /// Whether pods are asked.
-    pub probe_enabled: bool,
-    /// Where connections to a pod's `IP:PORT` are made instead, as `HOST:PORT`.
-    pub connect_to: BTreeMap<String, String>,
+    /// How pods are asked.
+    pub probe: ProbeSettings,
 }
 
 impl Default for Settings {
@@ -75,8 +72,7 @@ impl Default for Settings {
             reads_per_minute: 150,
             container_endpoint: "https://container.googleapis.com".to_owned(),
             credentials: CredentialsMode::Default,
-            probe_enabled: true,
-            connect_to: BTreeMap::new(),
+            probe: ProbeSettings::default(),
         }
     }
 }
@@ -160,7 +156,7 @@ fn beside(
         compute.record(tape);
     }
     tasks.spawn(reader.run());
-    let (asker, prober) = prober::Asker::new(world, settings.probe_enabled, settings.connect_to, active);
+    let (asker, prober) = prober::Asker::new(world, settings.probe, active);
     tasks.spawn(asker.run());
 
     Collector { compute, prober, supervisor: tokio::spawn(supervise(tasks, shutdown)) }

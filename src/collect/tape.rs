@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::snapshot::kubernetes::Kind;
@@ -24,6 +25,14 @@ struct Taken {
 }
 
 impl Tape {
+    /// A model of the SDK in the form in which it came: numbers as short as they were.
+    pub(super) fn as_sent(model: &impl Serialize) -> Option<Value> {
+        // Through text, because that alone writes 0.8 for the single precision's 0.8.
+        let mut value = serde_json::from_str(&serde_json::to_string(model).ok()?).ok()?;
+        shorten(&mut value);
+        Some(value)
+    }
+
     /// Takes an object down, as a list of its kind holds it.
     pub(super) fn object<T: Kind>(&self, mut object: Value) {
         let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
@@ -74,5 +83,41 @@ impl Tape {
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `1` in the place of `1.0`, as Google writes it.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15);
+            if let Some(whole) = whole.and_then(|whole| format!("{whole:.0}").parse::<i64>().ok()) {
+                *number = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Tape, Value};
+
+    #[test]
+    fn numbers_are_as_short_as_they_came() {
+        #[derive(serde::Serialize)]
+        struct Model {
+            scaler: f32,
+            rate: f64,
+            id: String,
+        }
+        let taken = |scaler, rate| Tape::as_sent(&Model { scaler, rate, id: "1689639516287080922".to_owned() });
+        let sent = |scaler: Value, rate: Value| Some(json!({"scaler": scaler, "rate": rate, "id": "1689639516287080922"}));
+        assert_eq!(taken(0.8, 1.0), sent(json!(0.8), json!(1)));
+        assert_eq!(taken(1.0, 2.5), sent(json!(1), json!(2.5)));
     }
 }

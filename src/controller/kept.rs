@@ -17,8 +17,8 @@ use crate::wanted::Wanted;
 /// A diagnosis waits at most this long for facts that have not been read yet, unless a status stands that rests on such facts.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A status that stands waits at most this long for lists: whoever cannot read them by then shall say so.
-const LISTS_PATIENCE: Duration = Duration::from_secs(180);
+/// A status that stands waits at most this long for what cannot be read for the moment: whoever cannot by then shall say so.
+const LONG_PATIENCE: Duration = Duration::from_secs(180);
 
 /// What is kept of a target between two looks.
 pub(super) struct Kept {
@@ -46,9 +46,9 @@ pub(super) struct WriteFailure {
 /// Facts that a diagnosis waits for, with the moment since when it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Awaits {
-    /// What is listed whole.
+    /// What is listed whole, and what failed and may do better the next time.
     pub(super) lists: Option<Instant>,
-    /// The health of a group.
+    /// The health of a group that nobody has asked for so far.
     pub(super) groups: Option<Instant>,
     /// Answers of pods.
     pub(super) answers: Option<Instant>,
@@ -70,7 +70,7 @@ impl Awaits {
     /// answer will come any more.
     pub(super) fn must_wait(self, stands: bool, asked: bool) -> bool {
         let within = |since: Option<Instant>, limit: Duration| since.is_some_and(|since| since.elapsed() < limit);
-        within(self.lists, if stands { LISTS_PATIENCE } else { PATIENCE })
+        within(self.lists, if stands { LONG_PATIENCE } else { PATIENCE })
             || (stands && self.groups.is_some())
             || within(self.groups, PATIENCE)
             || (!asked && within(self.answers, PATIENCE))

@@ -12,7 +12,8 @@
 mod record;
 mod said;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::collect::once::{self, Lists, OnceError, PodProxy, ProxyError};
-use crate::collect::{self, Collector, Question, Settings, Tape, World};
+use crate::collect::{self, Collector, Question, Settings, Tape, Want, World};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::topology::{Fleet, Grace, TargetRef, Topology};
 use crate::wanted::{self, Wanted};
@@ -135,11 +136,11 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     let url = ask.kube.cluster_url.to_string();
     let lists = Lists::new(client, url, &world, ask.namespace.as_deref(), ask.tape.clone());
     let first = if ask.tape.is_some() { once::every_kind() } else { once::needed_kinds() };
-    lists.read(&first).await?;
+    read(&lists, &first, &Progress::default(), progress).await?;
 
     let in_cluster = ask.context.is_none();
     let mut settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), in_cluster).await;
-    settings.probe_enabled = ask.probing == Probing::Direct;
+    settings.probe.enabled = ask.probing == Probing::Direct;
     let google = once::can_ask_google(&world, &settings, in_cluster).await;
     let (_active, active) = watch::channel(google);
     let (_stop, shutdown) = watch::channel(false);
@@ -154,6 +155,25 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     Ok(Seen { world: pass.world, targets: look.targets, diagnoses: look.diagnoses, warnings })
 }
 
+/// Lists kinds, and says meanwhile how far that is.
+async fn read(
+    lists: &Lists,
+    kinds: &BTreeSet<String>,
+    so_far: &Progress,
+    progress: &mut (dyn FnMut(&Progress) + Send),
+) -> Result<(), OneshotError> {
+    let mut reading = pin!(lists.read(kinds));
+    loop {
+        tokio::select! {
+            done = &mut reading => return Ok(done?),
+            () = sleep(LOOK_AGAIN) => {
+                let lists = lists.progress();
+                progress(&Progress { lists: (lists.ended, lists.begun), objects: lists.objects, ..so_far.clone() });
+            }
+        }
+    }
+}
+
 /// Finds out whether the API server answers and knows us, and which cluster this is.
 pub async fn reach(ask: &mut Ask) -> Result<(), OneshotError> {
     let world = Arc::new(World::new());
@@ -161,7 +181,7 @@ pub async fn reach(ask: &mut Ask) -> Result<(), OneshotError> {
     let lists = Lists::new(client(ask.kube.clone())?, url, &world, ask.namespace.as_deref(), None);
     lists.read(&once::identifying_kinds()).await?;
     ask.settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), ask.context.is_none()).await;
-    ask.settings.probe_enabled = ask.probing == Probing::Direct;
+    ask.settings.probe.enabled = ask.probing == Probing::Direct;
     Ok(())
 }
 
@@ -197,7 +217,7 @@ impl Pass {
             }
             progress(&self.progress(&look));
             if !look.missed.is_empty() {
-                self.lists.read(&look.missed).await?;
+                read(&self.lists, &look.missed, &self.progress(&look), progress).await?;
                 continue;
             }
             let everything_was_read = look.targets.is_empty() || !look.pending;
@@ -229,7 +249,7 @@ impl Pass {
             look.targets.push(target.clone());
         }
         wanted::tell(look.wanted.iter(), &self.collector.compute, &self.collector.prober);
-        look.missed = snapshot.kubernetes.missed().into_iter().collect();
+        look.missed = snapshot.kubernetes.missed().into_iter().filter(|kind| self.lists.is_new(kind)).collect();
         look.pending = look.wanted.iter().any(|wanted| wanted.lists_pending || wanted.groups_pending)
             || (self.google && self.collector.compute.hosts_pending(&snapshot))
             || !self.collector.prober.caught_up();
@@ -255,7 +275,12 @@ impl Pass {
         if self.ask.probing != Probing::Proxy {
             return false;
         }
-        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter());
+        let excluded = &self.settings.probe.exclude_namespaces;
+        let may_be_asked = |question: &&Question| {
+            let namespace = question.pod.split('/').next().unwrap_or_default();
+            !excluded.iter().any(|excluded| excluded == namespace)
+        };
+        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter()).filter(may_be_asked);
         let open: Vec<Question> = questions.filter(|question| self.asked.insert((*question).clone())).cloned().collect();
         if open.is_empty() {
             return false;
@@ -273,7 +298,7 @@ impl Pass {
     /// Says of what was not read in time that it was not.
     fn give_up(&self, look: &Look) -> (usize, usize) {
         let groups: BTreeSet<_> = look.wanted.iter().flat_map(|wanted| &wanted.groups).collect();
-        let late: Vec<_> = groups.iter().filter(|want| self.collector.compute.read_at(&want.group).is_none()).collect();
+        let late: Vec<_> = groups.iter().filter(|want| self.collector.compute.read_at(want).is_none()).collect();
         let message = said::not_in_time(&self.ask);
         once::not_in_time(&self.world, late.iter().map(|want| (&*want.backend_service, &*want.group)), &message);
         (late.len(), groups.len())
@@ -281,8 +306,9 @@ impl Pass {
 
     fn progress(&self, look: &Look) -> Progress {
         let lists = self.lists.progress();
-        let groups: BTreeSet<&str> = look.wanted.iter().flat_map(|wanted| &wanted.groups).map(|want| &*want.group).collect();
-        let read = groups.iter().filter(|group| self.collector.compute.read_at(group).is_some()).count();
+        let groups: BTreeMap<&str, &Want> =
+            look.wanted.iter().flat_map(|wanted| &wanted.groups).map(|want| (&*want.group, want)).collect();
+        let read = groups.values().filter(|want| self.collector.compute.read_at(want).is_some()).count();
         Progress {
             lists: (lists.ended, lists.begun),
             objects: lists.objects,

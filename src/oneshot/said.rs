@@ -100,3 +100,50 @@ fn compute(snapshot: &Snapshot) -> Vec<String> {
 fn words(why: &Unknown) -> &str {
     if why.message.is_empty() { &why.reason } else { &why.message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Missing, Snapshot, Source, Unknown, not_readable};
+    use crate::snapshot::Observed;
+    use crate::snapshot::compute::COLLECTIONS;
+
+    fn unknown(source: Source, resource: &str, reason: &str, message: &str) -> Unknown {
+        Unknown { source, resource: resource.into(), reason: reason.into(), message: message.into() }
+    }
+
+    #[test]
+    fn a_missing_right_is_named_as_one_grants_it() {
+        let missing = [
+            Missing { resource: "pods".to_owned(), namespace: "shop".to_owned() },
+            Missing { resource: "networkpolicies.networking.k8s.io".to_owned(), namespace: String::new() },
+        ];
+        let said = not_readable(&Snapshot::default(), &missing);
+        assert!(said[0].contains("the right to list pods of API group \"\" in namespace shop"), "{said:?}");
+        assert!(said[1].contains("list networkpolicies of API group \"networking.k8s.io\" in the whole cluster"), "{said:?}");
+    }
+
+    #[test]
+    fn what_google_does_not_give_is_said_once() {
+        let mut snapshot = Snapshot::default();
+        for collection in COLLECTIONS {
+            let why = unknown(Source::Compute, collection, "NoCredentials", "no Google credentials");
+            snapshot.compute.unread.insert((*collection).into(), why);
+        }
+        snapshot.cluster = Observed::Unknown(unknown(Source::Container, "clusters", "NoCredentials", "no Google credentials"));
+        let said = not_readable(&snapshot, &[]);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("Compute Engine does not give anything: no Google credentials; "), "{said:?}");
+
+        let mut snapshot = Snapshot::default();
+        for collection in ["firewalls", "subnetworks"] {
+            let message = format!("Required 'compute.{collection}.list' permission");
+            snapshot.compute.unread.insert(collection.into(), unknown(Source::Compute, collection, "forbidden", &message));
+        }
+        let said = not_readable(&snapshot, &[]);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].starts_with("Compute Engine does not give firewalls, subnetworks: Required 'compute.firewalls.list'"),
+            "{said:?}"
+        );
+    }
+}

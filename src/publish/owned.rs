@@ -219,6 +219,17 @@ impl Owned {
         self.get(target).map(|object| object.spec.acknowledge.clone()).unwrap_or_default()
     }
 
+    /// The findings that stand in a target's status, by code and backend; `None` while there is no status.
+    pub fn findings(&self, target: &TargetRef) -> Option<BTreeSet<(String, Option<String>)>> {
+        let object = self.get(target)?;
+        let found = object.status.iter().flat_map(|status| &status.findings);
+        let all = found.flat_map(|cause| {
+            let symptoms = cause.symptoms.iter().map(|symptom| (symptom.code.clone(), symptom.backend.clone()));
+            symptoms.chain([(cause.code.clone(), cause.backend.clone())])
+        });
+        object.status.is_some().then(|| all.collect())
+    }
+
     /// Writes what has to be written for a diagnosis.
     pub async fn write(&self, diagnosis: &Diagnosis, now: Timestamp, docs: &str) -> Result<Written, WriteError> {
         let target = &diagnosis.target;

@@ -72,6 +72,7 @@ pub fn status(
         summary: diagnosis.summary.clone(),
         address: diagnosis.address.clone(),
         endpoints: endpoints(diagnosis.endpoints),
+        compute_facts_at: stands.and_then(|stands| stands.compute_facts_at.clone()),
         findings,
         backends,
         inconclusive,
@@ -82,6 +83,10 @@ pub fn status(
     status.conditions = conditions(diagnosis, stands, context);
     shrink(&mut status);
     status.omitted = (omitted != api::Omitted::default()).then_some(omitted);
+    // That the same was read again is no reason to write.
+    if stands != Some(&status) {
+        status.compute_facts_at = diagnosis.compute_facts_at.map(Time);
+    }
     status
 }
 

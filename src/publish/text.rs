@@ -1,19 +1,26 @@
-//! Diagnoses as text for people: a table, then what is wrong, worst first; what is healthy in one line at the end.
+//! Diagnoses as text for people: a table, then what is wrong, worst first; who is healthy, or cannot be judged, in one line at
+//! the end.
 //!
 //! Enters: [`Diagnosis`]es. Leaves: text of at most 80 columns, but for commands, which are never broken. Never: colours a text that is
 //! not asked to be coloured.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use jiff::SignedDuration;
 
 use crate::diagnose::{Diagnosis, Found, Root, Verdict};
 use crate::rules::Severity;
+use crate::snapshot::{Source, Unknown};
 use crate::topology::TargetKind;
 
 /// Width of sentences.
 const WIDTH: usize = 80;
+
+/// Facts that are older than this are said to be.
+const WORTH_A_WORD: SignedDuration = SignedDuration::from_mins(5);
 
 /// The table and the findings. `wide` adds addresses, evidence of symptoms and everything that could not be seen.
 pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
@@ -24,8 +31,9 @@ pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
     if sorted.is_empty() {
         return "no Ingress of GKE's and no Service with a standalone NEG\n".to_owned();
     }
-    let healthy = |diagnosis: &&Diagnosis| diagnosis.verdict == Verdict::Healthy && diagnosis.findings.is_empty();
-    let rows: Vec<_> = sorted.iter().copied().filter(|diagnosis| wide || !healthy(diagnosis)).collect();
+    let quiet = |verdict: Verdict| move |one: &&Diagnosis| !wide && one.verdict == verdict && one.findings.is_empty();
+    let (unknown, healthy) = (quiet(Verdict::Unknown), quiet(Verdict::Healthy));
+    let rows: Vec<_> = sorted.iter().copied().filter(|one| !unknown(one) && !healthy(one)).collect();
     let mut text = if rows.is_empty() { String::new() } else { table(&rows, wide) };
     for diagnosis in &rows {
         let unanswered = wide && !diagnosis.inconclusive.is_empty();
@@ -35,39 +43,52 @@ pub fn render(diagnoses: &[Diagnosis], wide: bool) -> String {
         text.push('\n');
         details(&mut text, diagnosis, wide);
     }
-    if !wide {
-        let healthy: Vec<_> = sorted.iter().copied().filter(healthy).collect();
-        in_one_line(&mut text, &healthy);
+    for (verdict, word) in [(Verdict::Unknown, "unknown"), (Verdict::Healthy, "healthy")] {
+        let these: Vec<_> = sorted.iter().copied().filter(quiet(verdict)).collect();
+        if !these.is_empty() {
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            in_one_line(&mut text, verdict, word, &these);
+            unanswered(&mut text, &these);
+        }
     }
     text
 }
 
-/// As many names as the line holds, and how many there are.
-fn in_one_line(text: &mut String, healthy: &[&Diagnosis]) {
-    if healthy.is_empty() {
-        return;
-    }
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    let style = verdict_style(Verdict::Healthy);
-    let mut line = format!("{} healthy: ", healthy.len());
-    let unanswered = healthy.iter().filter(|diagnosis| !diagnosis.inconclusive.is_empty()).count();
-    for (at, diagnosis) in healthy.iter().enumerate() {
-        let left = healthy.len() - at;
-        let name =
-            format!("{}{}/{}", if at > 0 { ", " } else { "" }, diagnosis.target.namespace, diagnosis.target.diagnosis_name());
-        let room = if left > 1 { format!(" and {left} more").chars().count() } else { 0 };
-        if at > 0 && line.chars().count() + name.chars().count() + room > WIDTH {
-            let _ = write!(line, " and {left} more");
+/// How many there are, and as many names as the line holds.
+fn in_one_line(text: &mut String, verdict: Verdict, word: &str, diagnoses: &[&Diagnosis]) {
+    let count = format!("{} ", diagnoses.len());
+    let mut names = String::new();
+    for (at, diagnosis) in diagnoses.iter().enumerate() {
+        let left = diagnoses.len() - at;
+        let comma = if at > 0 { ", " } else { "" };
+        let name = format!("{comma}{}/{}", diagnosis.target.namespace, diagnosis.target.diagnosis_name());
+        let room = if left > 1 { format!(" and {left} more").len() } else { 0 };
+        let used = count.len() + word.len() + 2 + names.chars().count();
+        if at > 0 && used + name.chars().count() + room > WIDTH {
+            let _ = write!(names, " and {left} more");
             break;
         }
-        line.push_str(&name);
+        names.push_str(&name);
     }
-    let line = line.replacen("healthy", &format!("{style}healthy{style:#}"), 1);
-    let _ = writeln!(text, "{line}");
-    if unanswered > 0 {
-        let _ = writeln!(text, "  some questions about {unanswered} of them could not be answered, -o wide lists them");
+    let style = verdict_style(verdict);
+    let _ = writeln!(text, "{count}{style}{word}{style:#}: {names}");
+}
+
+/// What kept the answers back, like with like.
+fn unanswered(text: &mut String, diagnoses: &[&Diagnosis]) {
+    let mut reasons: BTreeMap<(Source, &str), (&Unknown, usize)> = BTreeMap::new();
+    for one in diagnoses.iter().flat_map(|diagnosis| &diagnosis.inconclusive) {
+        let why = &one.unknown;
+        reasons.entry((why.source, &why.reason)).or_insert((why, 0)).1 += 1;
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    let all = reasons.values().map(|(_, count)| count).sum();
+    let _ = writeln!(text, "  {} could not be answered, -o wide lists them:", crate::rules::text::counted(all, "question"));
+    for (why, count) in reasons.values() {
+        let times = if *count > 1 { format!(", and {} more like it", count - 1) } else { String::new() };
+        wrap(text, &format!("{why}{times}"), "    - ", "      ");
     }
 }
 
@@ -118,6 +139,9 @@ fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
         diagnosis.target.name,
         diagnosis.verdict.as_str()
     );
+    if let Some(age) = old(diagnosis) {
+        wrap(text, &format!("the health of its endpoints was read in Compute {age} ago"), "  ", "  ");
+    }
     for root in &diagnosis.findings {
         finding(text, root, wide);
     }
@@ -127,17 +151,29 @@ fn details(text: &mut String, diagnosis: &Diagnosis, wide: bool) {
     if diagnosis.inconclusive.is_empty() {
         return;
     }
-    if wide || diagnosis.verdict == Verdict::Unknown {
+    if wide {
         let _ = writeln!(text, "  could not be answered:");
         for one in &diagnosis.inconclusive {
             wrap(text, &format!("{}: {}", one.code, one.unknown), "    - ", "      ");
         }
+    } else if diagnosis.verdict == Verdict::Unknown {
+        unanswered(text, &[diagnosis]);
     } else {
         let _ = writeln!(
             text,
             "  {} could not be answered, -o wide lists them",
             crate::rules::text::counted(diagnosis.inconclusive.len(), "question")
         );
+    }
+}
+
+/// The age of the facts of Compute that a diagnosis rests on, once it is worth a word.
+fn old(diagnosis: &Diagnosis) -> Option<String> {
+    let age = diagnosis.made_at.duration_since(diagnosis.compute_facts_at?);
+    match (age.as_hours(), age.as_mins()) {
+        _ if age < WORTH_A_WORD => None,
+        (0, minutes) => Some(format!("{minutes} min")),
+        (hours, minutes) => Some(format!("{hours} h {} min", minutes - hours * 60)),
     }
 }
 

@@ -20,7 +20,7 @@ pub static RULE: Rule = Rule {
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let healthy = backend.count(State::Healthy);
-    let failing: Vec<_> = backend.unhealthy().filter(|member| lasting(topology, member)).collect();
+    let failing: Vec<_> = backend.unhealthy().filter(|member| lasting(topology, backend, member)).collect();
     if healthy == 0 || failing.is_empty() {
         return Ok(None);
     }
@@ -64,12 +64,13 @@ fn may_be_by_design(backend: &Backend<'_>) -> Result<(), Unknown> {
 }
 
 /// It has failed for longer than a rollout may take, and is not on its way out.
-fn lasting(topology: &Topology<'_>, member: &Member<'_>) -> bool {
+fn lasting(topology: &Topology<'_>, backend: &Backend<'_>, member: &Member<'_>) -> bool {
     match member.pod {
-        Some(pod) => !pod.terminating() && topology.lasted(pod.serving_since(), topology.grace.partially_unhealthy),
+        Some(pod) => !pod.terminating() && topology.lasted_when_read(backend, pod.serving_since(), topology.grace.partially_unhealthy),
         None => {
             let node = topology.snapshot.kubernetes.nodes.get("", &member.node).seen();
-            topology.lasted(node.and_then(|node| node.metadata.creation_timestamp), topology.grace.partially_unhealthy)
+            let since = node.and_then(|node| node.metadata.creation_timestamp);
+            topology.lasted_when_read(backend, since, topology.grace.partially_unhealthy)
         }
     }
 }

@@ -22,14 +22,13 @@ pub static RULE: Rule = Rule {
 
 fn check(topology: &Topology<'_>) -> Answer {
     let Some(frontend) = topology.frontend() else { return Ok(None) };
-    let compute = &topology.snapshot.compute;
     let (namespace, scope) = (topology.namespace(), topology.scope());
     let mut unread = None;
     let mut missing = Vec::new();
     let mut evidence = Vec::new();
     for name in &frontend.pre_shared {
         let path = format!("{scope}/sslCertificates/{name}");
-        match compute.get::<SslCertificate>(&path) {
+        match topology.named::<SslCertificate>(&path) {
             // What is there now was mended, whatever an earlier event says.
             Observed::Present(_) => {}
             Observed::Absent => {

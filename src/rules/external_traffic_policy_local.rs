@@ -62,7 +62,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
 fn serving_nodes<'a>(topology: &Topology<'a>, backend: &Backend<'a>) -> Result<BTreeSet<&'a str>, Unknown> {
     let pods = backend.pods.as_ref().map_err(Clone::clone)?;
     let endpoints = backend.endpoints.as_ref().map_err(Clone::clone)?;
-    let settled = |pod: &Pod| !pod.terminating() && topology.lasted(pod.serving_since(), topology.grace.rollout);
+    let settled = |pod: &Pod| !pod.terminating() && topology.lasted_when_read(backend, pod.serving_since(), topology.grace.rollout);
     let by_pod = pods.iter().filter(|pod| pod.serves() && settled(pod)).map(|pod| &*pod.spec.node_name);
     let by_slice = endpoints.iter().filter(|one| one.endpoint.ready() && !one.endpoint.terminating() && one.pod.is_none_or(settled));
     Ok(by_pod.chain(by_slice.filter_map(|one| one.endpoint.node_name.as_deref())).collect())

@@ -27,7 +27,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         return Ok(None);
     }
     let drift = backend.drift(topology)?;
-    let lasted = |one: &&Differing<'_>| topology.lasted(one.since, topology.grace.endpoint_drift);
+    let lasted = |one: &&Differing<'_>| drift.lasted(topology, one);
     // What degraded mode leaves out is NegDegraded's.
     let degraded = backend.degraded();
     let missing: Vec<_> = drift.missing.iter().filter(lasted).filter(|_| degraded == Ok(None)).collect();

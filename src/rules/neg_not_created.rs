@@ -88,7 +88,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
 fn overdue(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
     let service = backend.service.as_ref().seen();
     let since = topology.first_sync().max(service.and_then(|service| service.metadata.creation_timestamp));
-    synced(topology, backend) && topology.lasted(since, topology.grace.neg_creation)
+    synced(topology, backend) && topology.lasted_when_listed::<NetworkEndpointGroup>(since, topology.grace.neg_creation)
 }
 
 /// There is a trace of the controller on the target: without one nobody has begun to make the group.

@@ -44,6 +44,9 @@ fn reserves<'a>(topology: &Topology<'a>) -> Result<Option<Vec<(&'a str, &'a Subn
         .into_iter()
         .filter(|(_, subnetwork)| proxy_only(subnetwork))
         .partition(|(_, subnetwork)| &*subnetwork.role == "ACTIVE");
+    if let Some(why) = topology.listed_too_early::<Subnetwork>().filter(|_| active.is_empty()) {
+        return Err(why);
+    }
     Ok(active.is_empty().then_some(reserves))
 }
 

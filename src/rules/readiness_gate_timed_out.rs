@@ -30,7 +30,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if let Some(why) = backend.health_unread() {
         return Err(why);
     }
-    timed_out.retain(|gated| backend.finds_unhealthy(gated.pod));
+    // What was read before the time was up says nothing of after it.
+    let read_since = |since| backend.read_at.zip(since).is_none_or(|(read_at, since)| read_at >= since);
+    timed_out.retain(|gated| backend.finds_unhealthy(gated.pod) && read_since(gated.since));
     let Some(first) = timed_out.first() else { return Ok(None) };
     let mut finding = Finding::certain(format!(
         "the readiness gate of {} of {} opened because its time was up, and the load balancer still finds {} unhealthy: {}",

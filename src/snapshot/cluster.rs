@@ -14,6 +14,8 @@ pub struct Cluster {
     pub location: Box<str>,
     /// Short name of the VPC network.
     pub network: Box<str>,
+    /// The addresses of Services; empty when it is not known.
+    pub services_ipv4_cidr: Box<str>,
     /// Network and subnetwork by path, which a Shared VPC needs.
     pub network_config: NetworkConfig,
     /// The add-ons' switches.

@@ -55,6 +55,9 @@ pub struct Unknown {
 }
 
 impl Unknown {
+    /// The reason of what was read, but before something changed that it has to do with.
+    pub const OUTDATED: &str = "Outdated";
+
     /// A fact that nobody asked for: the file is absent from the folder, or the read has not happened yet.
     pub fn not_read(source: Source, resource: impl Into<Box<str>>) -> Self {
         Self { source, resource: resource.into(), reason: "NotRead".into(), message: "it was not read".into() }

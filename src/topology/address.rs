@@ -67,7 +67,7 @@ impl<'a> Topology<'a> {
         let project = format!("projects/{}/", self.project());
         let elsewhere = compute.seen_in_scope::<Address>(&project).map(|(path, _)| path);
         let elsewhere = elsewhere.filter(|other| other.ends_with(&suffix) && *other != path).collect();
-        Reservation { address: compute.get::<Address>(&path), path, elsewhere }
+        Reservation { address: self.named::<Address>(&path), path, elsewhere }
     }
 
     /// What the Ingress asks for at this address and does not have; an error when its forwarding rules could not be read.

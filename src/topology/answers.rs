@@ -5,9 +5,9 @@
 
 use std::net::SocketAddr;
 
-use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
+use crate::snapshot::{Source, Unknown};
 
 use super::backend::{GroupKind, NO_HEALTH_STATE, State};
 use super::health_check::probe_scheme;
@@ -52,11 +52,16 @@ impl<'a> Backend<'a> {
         self.questions().into_iter().filter(|question| asked(question.pod)).collect()
     }
 
-    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when the
-    /// health of the endpoints could not be read.
+    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when no
+    /// endpoint is seen to fail and not all could be read.
     pub fn failing_answers(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
-        // Where the API answered without a state, there was nothing to read yet.
-        if let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE) {
+        if self.count(State::Unhealthy) == 0
+            // Where the API answered without a state, there was nothing to read yet.
+            && let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE)
+        {
+            return Err(why);
+        }
+        if let Some(why) = self.not_asked() {
             return Err(why);
         }
         let probes = &topology.snapshot.probes;
@@ -74,8 +79,23 @@ impl<'a> Backend<'a> {
         }
     }
 
+    /// Why no pod behind a failing endpoint is asked: the health check speaks something else than HTTP.
+    fn not_asked(&self) -> Option<Unknown> {
+        let check = self.health_check.as_ref().seen().copied()?;
+        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && self.count(State::Unhealthy) > 0;
+        other.then(|| Unknown {
+            source: Source::Probe,
+            resource: check.name.clone(),
+            reason: "NotAsked".into(),
+            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
+        })
+    }
+
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.
     pub fn failing_answers_in_reach(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
+        if network_policy::enforced(topology.snapshot) == Some(false) {
+            return self.failing_answers(topology);
+        }
         let mut in_reach = Vec::new();
         for answered in self.failing_answers(topology)? {
             let pod = answered.question.pod;

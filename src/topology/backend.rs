@@ -3,6 +3,8 @@
 //! Enters: a [`Topology`] under construction and the reference to a Service port. Leaves: a [`Backend`].
 //! Never: takes a health state that is missing for UNHEALTHY, or a group that could not be read for an empty one.
 
+use jiff::Timestamp;
+
 use crate::snapshot::compute::{BackendService, HealthCheck, location, short_name};
 use crate::snapshot::kubernetes::{
     BackendConfig, Endpoint, EndpointSlice, Event, Ingress, Pod, PortRef, Service, ServiceBackendPort,
@@ -162,6 +164,10 @@ pub struct Backend<'a> {
     pub health_check: Observed<&'a HealthCheck>,
     /// The groups of the backend service (of a standalone NEG: the NEG of each zone), or why they are not known; empty when there is none.
     pub groups: Result<Vec<Group<'a>>, Unknown>,
+    /// When the oldest of the groups was read; `None`: with all the rest of the snapshot.
+    pub read_at: Option<Timestamp>,
+    /// Kubernetes' side of the endpoints has changed since then. Only whoever looks on can tell: a folder never says so.
+    pub outdated: bool,
     /// What the NEG controller says of the NEG.
     pub svc_neg: Observed<&'a ServiceNetworkEndpointGroup>,
     /// The BackendConfig that the Service's annotation names for this port; absent also when it names none.
@@ -297,6 +303,8 @@ fn build<'a>(
         backend_service: Observed::Absent,
         health_check: Observed::Absent,
         groups: Ok(Vec::new()),
+        read_at: None,
+        outdated: false,
         backend_config: backend_config(topology, seen, port),
         pods,
         endpoints,
@@ -307,6 +315,9 @@ fn build<'a>(
     };
     if served {
         backend.read_compute(topology);
+        let groups = backend.groups.as_deref().unwrap_or_default();
+        let service = backend.backend_service_path.as_deref().unwrap_or_default();
+        backend.read_at = groups.iter().filter_map(|group| topology.snapshot.compute.group_read_at(service, &group.path)).min();
     }
     backend
 }

@@ -34,12 +34,13 @@ pub mod vpc;
 pub mod wants;
 pub mod wrong_port;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::snapshot::compute::{Resource, Tabled};
 use crate::snapshot::kubernetes::{Event, Ingress, ObjectMeta, PortRef, Service};
-use crate::snapshot::{Snapshot, Unknown};
+use crate::snapshot::{Observed, Snapshot, Source, Unknown};
 
 use backend::Named;
 pub use backend::{Backend, Group, GroupKind, Member, Role, SliceEndpoint, State};
@@ -125,6 +126,10 @@ pub struct Topology<'a> {
     pub events: Result<Vec<&'a Event>, Unknown>,
     /// Those of them that are warnings and still stand.
     pub warnings: Result<Vec<&'a Event>, Unknown>,
+    /// When the target itself last changed, where somebody looks on: what a list from before that does not hold may have been made since.
+    pub changed_at: Option<Timestamp>,
+    /// The findings that stand, by code and backend: what rests on outdated facts may only be said again.
+    pub stands: BTreeSet<(String, Option<String>)>,
 }
 
 impl<'a> Topology<'a> {
@@ -151,6 +156,8 @@ impl<'a> Topology<'a> {
             backends: Vec::new(),
             events: Ok(Vec::new()),
             warnings: Ok(Vec::new()),
+            changed_at: None,
+            stands: BTreeSet::new(),
         };
         topology.events = kubernetes.events_of(kind, topology.meta());
         topology.backends = topology.find_backends();
@@ -255,6 +262,44 @@ impl<'a> Topology<'a> {
         since.is_none_or(|since| self.since(since) > grace)
     }
 
+    /// Whether a state that began then had lasted longer than `grace` when the health of the backend's endpoints was read: what an old
+    /// fact says has not lasted longer because nobody looked again.
+    pub fn lasted_when_read(&self, backend: &Backend<'_>, since: Option<Timestamp>, grace: SignedDuration) -> bool {
+        let read_at = backend.read_at.unwrap_or(self.now);
+        since.is_none_or(|since| read_at.duration_since(since) > grace)
+    }
+
+    /// The same for what a list of Compute resources says.
+    pub fn lasted_when_listed<T: Resource>(&self, since: Option<Timestamp>, grace: SignedDuration) -> bool {
+        let read_at = self.listed_at::<T>().unwrap_or(self.now);
+        since.is_none_or(|since| read_at.duration_since(since) > grace)
+    }
+
+    /// When the list of a kind of Compute resources was read; `None`: with all the rest.
+    fn listed_at<T: Resource>(&self) -> Option<Timestamp> {
+        let list = format!("projects/{}/{}", self.project(), T::COLLECTION);
+        self.snapshot.compute.read_at.get(&*list).copied()
+    }
+
+    /// Why a list of Compute resources says nothing of what is not in it: the target named it only later.
+    pub fn listed_too_early<T: Resource>(&self) -> Option<Unknown> {
+        let early = self.listed_at::<T>().zip(self.changed_at).is_some_and(|(listed, changed)| listed < changed);
+        early.then(|| Unknown {
+            source: Source::Compute,
+            resource: T::COLLECTION.into(),
+            reason: Unknown::OUTDATED.into(),
+            message: "it was read before the Ingress last changed".into(),
+        })
+    }
+
+    /// A Compute resource that the target names.
+    pub fn named<T: Tabled>(&self, path: &str) -> Observed<&'a T> {
+        match (self.snapshot.compute.get::<T>(path), self.listed_too_early::<T>()) {
+            (Observed::Absent, Some(why)) => Observed::Unknown(why),
+            (seen, _) => seen,
+        }
+    }
+
     /// When the controller first synced the target: its oldest sync event, else its creation.
     pub fn first_sync(&self) -> Option<Timestamp> {
         let events = self.events.as_deref().unwrap_or_default();
@@ -269,6 +314,13 @@ impl<'a> Topology<'a> {
     /// Younger than the time that a load balancer may take.
     pub fn young(&self) -> bool {
         !self.lasted(self.first_sync(), self.grace.provisioning)
+    }
+
+    /// Says of the backends at these places that Kubernetes' side of their endpoints changed after their groups were read.
+    pub fn set_outdated(&mut self, places: &BTreeSet<usize>) {
+        for (at, backend) in self.backends.iter_mut().enumerate() {
+            backend.outdated = places.contains(&at);
+        }
     }
 
     /// The standing `Translate` warnings of the Ingress, each error by itself.

@@ -42,6 +42,16 @@ pub struct Drift<'a> {
     pub surplus: Vec<Differing<'a>>,
     /// Why some group could not be compared.
     pub unread: Option<Unknown>,
+    /// When the oldest of the groups was read; `None`: with all the rest of the snapshot.
+    pub read_at: Option<Timestamp>,
+}
+
+impl Drift<'_> {
+    /// It had lasted longer than a rollout may take when the groups were read.
+    pub fn lasted(&self, topology: &Topology<'_>, one: &Differing<'_>) -> bool {
+        let read_at = self.read_at.unwrap_or(topology.now);
+        one.since.is_none_or(|since| read_at.duration_since(since) > topology.grace.endpoint_drift)
+    }
 }
 
 impl<'a> Backend<'a> {
@@ -49,7 +59,8 @@ impl<'a> Backend<'a> {
     pub fn drift(&self, topology: &Topology<'a>) -> Result<Drift<'a>, Unknown> {
         let negs = self.negs(topology)?;
         let slices = self.endpoints.as_ref().map_err(Clone::clone)?;
-        let mut drift = Drift::default();
+        let read_at = negs.iter().filter_map(|neg| topology.snapshot.compute.group_read_at("", &neg.path)).min();
+        let mut drift = Drift { read_at, ..Drift::default() };
         let (mut attached, mut zones) = (BTreeSet::new(), BTreeMap::new());
         let mut compared = Vec::new();
         for neg in &negs {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::snapshot::Unknown;
+use crate::snapshot::compute::NetworkEndpointGroup;
 use crate::snapshot::kubernetes::Node;
 
 use super::Topology;
@@ -54,7 +55,7 @@ impl<'a> Topology<'a> {
         let settled = |node: &&Node| {
             let ready = node.status.conditions.iter().find(|condition| &*condition.type_ == "Ready");
             let since = ready.and_then(|ready| ready.last_transition_time).max(node.metadata.creation_timestamp);
-            self.lasted(since, self.grace.neg_creation)
+            self.lasted_when_listed::<NetworkEndpointGroup>(since, self.grace.neg_creation)
         };
         let nodes = self.usable_nodes()?.into_iter().filter(|node| !elsewhere(node)).filter(settled);
         Ok(nodes.filter_map(|node| Some(node.provider()?.1)).collect())

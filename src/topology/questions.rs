@@ -1,13 +1,17 @@
 //! What Google's health check asks the pods of a backend.
 //!
-//! Enters: a [`Backend`] with its health check and endpoints. Leaves: a [`Question`] per pod. Never: asks it.
+//! Enters: a [`Backend`] with its health check and endpoints. Leaves: a [`Question`] per pod. Never: asks it; names an address that is not
+//! the pod's own, whatever an EndpointSlice says.
 
 use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use crate::snapshot::compute::HealthCheck;
 use crate::snapshot::kubernetes::Pod;
 use crate::snapshot::probe::Scheme;
 
+use super::Topology;
 use super::backend::{Backend, GroupKind, SliceEndpoint};
 
 impl<'a> Backend<'a> {
@@ -55,10 +59,11 @@ impl<'a> Backend<'a> {
             .filter(|endpoint| only_v6 || !v6(endpoint))
             .filter_map(|endpoint| {
                 Some(Question {
-                    pod: endpoint.pod?,
+                    pod: endpoint.pod.filter(|pod| pod.has_address(endpoint.address))?,
                     ip: endpoint.address.parse().ok()?,
                     port: self.question_port(check, endpoint)?,
                     scheme,
+                    http2: &*check.type_ == "HTTP2",
                     path: if http.request_path.is_empty() { "/" } else { &http.request_path },
                     host: &http.host,
                     timeout_sec: if check.timeout_sec > 0 { check.timeout_sec } else { 5 },
@@ -67,6 +72,22 @@ impl<'a> Backend<'a> {
             .collect();
         questions.dedup_by_key(|question| (question.ip, question.port));
         questions
+    }
+}
+
+impl Topology<'_> {
+    /// The question goes to the pod and to nobody else: not to a Service, and to a node only where the pod shares its network.
+    pub fn may_be_asked(&self, question: &Question<'_>) -> bool {
+        let cluster = self.snapshot.cluster.as_ref().seen();
+        let services = cluster.and_then(|cluster| cluster.services_ipv4_cidr.parse::<IpNet>().ok());
+        if services.is_some_and(|services| services.contains(&question.ip)) {
+            return false;
+        }
+        let is = |address: &str| address.parse() == Ok(question.ip);
+        let mut nodes = self.snapshot.kubernetes.nodes.all().into_iter().flatten();
+        let of_node = is(&question.pod.status.host_ip)
+            || nodes.any(|node| node.status.addresses.iter().any(|address| is(&address.address)));
+        question.pod.spec.host_network || !of_node
     }
 }
 
@@ -81,6 +102,8 @@ pub struct Question<'a> {
     pub port: u16,
     /// HTTP or HTTPS.
     pub scheme: Scheme,
+    /// The health check speaks HTTP/2.
+    pub http2: bool,
     /// Path.
     pub path: &'a str,
     /// Host header; empty means the address.

@@ -6,7 +6,8 @@ use serde_json::Value;
 use testbed::PrometheusAssets;
 use testbed::prometheus::promtool;
 
-use crate::{promql, sources};
+use crate::dashboards::Names;
+use crate::sources;
 
 const SOURCE: &str = "config/prometheus/alerts.yaml";
 
@@ -68,22 +69,37 @@ fn every_alert_says_what_whoever_is_woken_needs() {
         for path in ["/for", "/annotations/summary", "/annotations/description", "/annotations/runbook_url"] {
             assert!(!field(&rule, path).is_empty(), "{alert} has no {path}");
         }
-        let wrong = promql::strangers(field(&rule, "/expr"));
-        assert!(wrong.is_empty(), "{alert}: {wrong:?}");
-        for annotation in rule["annotations"].as_object().unwrap().values() {
-            let wrong = promql::strangers(&queries(annotation.as_str().unwrap()));
-            assert!(wrong.is_empty(), "{alert}: {wrong:?}");
+        let templates = rule["annotations"].as_object().unwrap().values();
+        let looked_up = templates.flat_map(|template| queries(template.as_str().unwrap()));
+        for expression in looked_up.chain([field(&rule, "/expr").to_owned()]) {
+            let mut unknown = Names::of(&expression).unknown();
+            // The scraper's own.
+            unknown.retain(|name| name != "metric up");
+            assert!(unknown.is_empty(), "{alert} asks for what the program does not export: {unknown:?}");
         }
     }
 }
 
-/// The selectors in a template, with what is filled in later as values.
-fn queries(template: &str) -> String {
-    let selectors = template.split("printf \"").skip(1).map(|rest| rest.split("\" ").next().unwrap_or_default());
-    selectors
-        .map(|selector| selector.replace("%q", "\"\"").replace("\\\"", "\"").replace("%s", ""))
-        .collect::<Vec<_>>()
-        .join(" + ")
+/// What a template looks up, with values in the place of what is filled in.
+fn queries(template: &str) -> Vec<String> {
+    // The labels of a target, and what is asked about it, stand in two calls of printf.
+    let texts: Vec<String> = template.split("printf \"").skip(1).map(text_of_go).collect();
+    let selector = texts.iter().find(|text| text.starts_with('{')).cloned().unwrap_or_default();
+    texts.iter().filter(|text| !text.starts_with('{')).map(|text| text.replace("%s", &selector)).collect()
+}
+
+/// The text of a Go string from after its first quote.
+fn text_of_go(rest: &str) -> String {
+    let mut text = String::new();
+    let mut characters = rest.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => text.extend(characters.next()),
+            '"' => break,
+            c => text.push(c),
+        }
+    }
+    text.replace("%q", "\"\"")
 }
 
 #[test]
@@ -96,6 +112,16 @@ fn the_page_of_the_alerts_has_each() {
     for rule in &rules {
         let anchor = field(rule, "/annotations/runbook_url").split_once('#').map(|(_, anchor)| anchor.to_owned());
         assert!(anchor.is_none_or(|anchor| anchor == field(rule, "/alert").to_lowercase()), "{rule}");
+    }
+}
+
+#[test]
+fn the_readme_lists_them() {
+    let readme = std::fs::read_to_string(sources::root().join("README.md")).unwrap();
+    for rule in rules() {
+        let [alert, severity, after] = ["/alert", "/labels/severity", "/for"].map(|path| field(&rule, path));
+        let row = format!("| `{alert}` | {severity} | {after} | ");
+        assert!(readme.contains(&row), "README.md lacks {row}");
     }
 }
 

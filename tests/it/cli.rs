@@ -149,6 +149,93 @@ fn json_and_yaml_are_lists_of_what_the_controller_writes() {
 }
 
 #[test]
+fn a_folder_may_be_asked_for_one_namespace_or_name() {
+    let folder = scenario("argocd-redirect");
+    for (arguments, has, has_not) in [
+        (&["thumbs"][..], "media/thumbs", "argocd-server"),
+        (&["-n", "argocd"], "argocd-server", "thumbs"),
+        (&["-n", "media", "-o", "wide"], "thumbs", "argocd-server"),
+    ] {
+        let told = text(&run(&[&["diagnose", &folder], arguments].concat()).stdout);
+        assert!(told.contains(has) && !told.contains(has_not), "{arguments:?}: {told}");
+    }
+    assert!(refused(&["diagnose", &folder, "cart"]).starts_with("there is no Ingress of GKE's named cart in "));
+    assert!(refused(&["diagnose", &folder, "--watch"]).contains("a folder does not change"));
+    let known = program(&["diagnose", "argocd-redirect"]).current_dir(Path::new(&folder).parent().unwrap()).output().unwrap();
+    assert_eq!(
+        known.status.code(),
+        Some(1),
+        "a folder that holds a snapshot is one without a / as well: {}",
+        text(&known.stderr)
+    );
+}
+
+/// The one sentence with which it refuses a kubeconfig.
+fn refused_kubeconfig(kubeconfig: Option<&Path>, arguments: &[&str]) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(arguments);
+    command.env("HOME", home.path()).env_remove("KUBERNETES_SERVICE_HOST");
+    if let Some(path) = kubeconfig {
+        command.env("KUBECONFIG", path);
+    }
+    let output = command.output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty() && !said.contains("panicked"), "{said}");
+    said.trim_end().to_owned()
+}
+
+#[test]
+fn a_cluster_that_cannot_be_reached_is_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    // Nobody listens on a port that was given back.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: one\ncontexts: [{{name: one, context: {{cluster: c, user: u}}}}, {{name: two, context: {{cluster: gone}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: \"http://{nobody}\"}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+    );
+    std::fs::write(&file, &kubeconfig).unwrap();
+    let target = folder.path().join("taken");
+    let target = target.to_str().unwrap();
+    for command in [&["diagnose"][..], &["diagnose", "-A", "--watch"], &["capture", target]] {
+        let with = |more: &[&str]| refused_kubeconfig(Some(&file), &[command, more].concat());
+        assert!(
+            refused_kubeconfig(None, command).contains("there is no kubeconfig and this is no pod: name one with --kubeconfig")
+        );
+        let said = with(&["--kubeconfig", "/nonexistent/kubeconfig"]);
+        assert!(said.contains("the kubeconfig /nonexistent/kubeconfig cannot be read: No such file"), "{said}");
+        let said = with(&["--context", "three"]);
+        assert!(said.contains("there is no context \"three\"") && said.ends_with("it has one, two"), "{said}");
+        let said = with(&["--context", "two"]);
+        assert!(said.contains("the context \"two\" of the kubeconfig") && said.contains("gone"), "{said}");
+        let said = with(&[]);
+        assert!(said.contains(&format!("the Kubernetes API server http://{nobody}/ cannot be reached: ")), "{said}");
+        assert!(said.contains("refused"), "{said}");
+    }
+    std::fs::write(&file, kubeconfig.replace("current-context: one\n", "")).unwrap();
+    let said = refused_kubeconfig(Some(&file), &["diagnose"]);
+    assert!(said.contains("has no current context: name one with --context, it has one, two"), "{said}");
+    std::fs::write(&file, "contexts: [").unwrap();
+    let said = refused_kubeconfig(Some(&file), &["diagnose"]);
+    assert!(said.contains("kubeconfig cannot be read: "), "{said}");
+    assert!(!Path::new(target).exists());
+}
+
+#[test]
+fn a_capture_has_its_own_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(at("full")).unwrap();
+    std::fs::write(at("full/notes.txt"), "mine").unwrap();
+    assert!(refused(&["capture", &at("full")]).ends_with("is not empty: name one that is empty or does not exist yet"));
+    assert!(refused(&["capture", &at("full/notes.txt")]).contains("exists already"));
+    assert!(refused(&["capture", &at("nowhere/taken")]).contains("there is no folder"));
+    assert!(refused(&["capture", "/proc/taken"]).starts_with("/proc/taken cannot be written"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+}
+
+#[test]
 fn an_object_that_cannot_be_understood_is_named_and_stops_nobody() {
     let path = format!("{}/kubernetes.yaml", scenario("argocd-redirect"));
     let broken = "apiVersion: cloud.google.com/v1\nkind: BackendConfig\nmetadata: {namespace: media, name: broken}\nspec: {healthCheck: none}\n";
@@ -208,7 +295,15 @@ fn arguments_that_make_no_sense_are_refused_on_stderr() {
         assert_eq!(done.status.code(), Some(0));
         assert!(done.stderr.is_empty() && !done.stdout.is_empty());
     }
-    for arguments in [&[][..], &["frobnicate"], &["diagnose"], &["diagnose", "x", "-o", "xml"], &["crd", "x"]] {
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["capture"],
+        &["diagnose", "x", "-o", "xml"],
+        &["diagnose", "-A", "-n", "x"],
+        &["diagnose", "--timeout", "soon"],
+        &["crd", "x"],
+    ] {
         let done = run(arguments);
         assert_eq!(done.status.code(), Some(2), "{arguments:?}");
         assert!(done.stdout.is_empty() && !done.stderr.is_empty());

@@ -16,7 +16,8 @@ fn told(snapshot: &Snapshot) -> Vec<(String, String)> {
             std::iter::once(root.code.clone()).chain(below)
         });
         let about = format!("{} {}: {:?}", diagnosis.target.namespace, diagnosis.target.name, codes.collect::<Vec<_>>());
-        status.since = None;
+        // They stay as they are in a status that stands.
+        (status.since, status.compute_facts_at) = (None, None);
         (about, serde_json::to_string_pretty(&status).unwrap())
     };
     world::diagnoses(snapshot).into_iter().map(tell).collect()

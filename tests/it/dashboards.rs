@@ -14,6 +14,9 @@ const SCHEMA: u64 = 39;
 /// Panels that Grafana still has.
 const PANELS: [&str; 6] = ["stat", "timeseries", "table", "state-timeline", "bargauge", "text"];
 
+/// The values of the label of that name.
+const VERDICTS: [&str; 5] = ["Broken", "Degraded", "Unknown", "Progressing", "Healthy"];
+
 /// Labels that come from whoever scrapes.
 const SCRAPED: [&str; 3] = ["cluster", "job", "instance"];
 
@@ -83,14 +86,14 @@ fn text_of(value: &Value, field: &str) -> String {
 
 /// What a query names: metrics with the labels that select them, labels that it groups or joins by, functions left out.
 #[derive(Debug, Default)]
-struct Names {
+pub struct Names {
     metrics: Vec<(String, Vec<String>)>,
     labels: Vec<String>,
 }
 
 impl Names {
     /// Reads PromQL as far as names go.
-    fn of(expression: &str) -> Self {
+    pub fn of(expression: &str) -> Self {
         let text = without_strings(expression);
         let mut names = Self::default();
         let mut rest = text.as_str();
@@ -130,7 +133,7 @@ impl Names {
     }
 
     /// What of it the program does not export.
-    fn unknown(&self) -> Vec<String> {
+    pub fn unknown(&self) -> Vec<String> {
         let mut unknown = Vec::new();
         let mut of_all: BTreeSet<&str> = SCRAPED.into_iter().collect();
         for (metric, selected) in &self.metrics {
@@ -267,6 +270,54 @@ fn well_formed(file: &str, panel: &Value) {
     }
     let over_time = matches!(&*kind, "timeseries" | "state-timeline");
     assert!(panel["targets"].as_array().unwrap().iter().all(|target| (target["instant"] == true) != over_time), "{place}");
+}
+
+/// Links, transformations and overrides name columns by their labels, before or after they were renamed.
+#[test]
+fn what_panels_name_is_in_their_queries() {
+    let mut wrong = Vec::new();
+    for (file, board) in boards() {
+        for panel in board.panels() {
+            let targets = || panel["targets"].as_array().into_iter().flatten();
+            let mut columns: BTreeSet<String> = targets().flat_map(|target| Names::of(&text_of(target, "expr")).labels).collect();
+            let text = panel.to_string();
+            let linked = ["__data.fields.", "__field.labels."].into_iter().flat_map(|form| text.split(form).skip(1));
+            let linked: Vec<&str> = linked.map(|rest| rest.split('}').next().unwrap_or_default()).collect();
+            wrong.extend(
+                linked
+                    .iter()
+                    .filter(|name| !columns.contains(**name))
+                    .map(|name| format!("{file}: {}: link to {name}", panel["title"])),
+            );
+            columns.extend(["Time", "Value"].map(str::to_owned));
+            let mut renamed = columns.clone();
+            for organize in panel["transformations"].as_array().into_iter().flatten().filter(|one| one["id"] == "organize") {
+                for part in ["excludeByName", "renameByName", "indexByName"] {
+                    let named = organize["options"][part].as_object().into_iter().flatten();
+                    for (name, to) in named {
+                        if !columns.contains(name) {
+                            wrong.push(format!("{file}: {}: {part} {name}", panel["title"]));
+                        }
+                        if let (true, Some(to)) = (part == "renameByName", to.as_str()) {
+                            renamed.remove(name);
+                            renamed.insert(to.to_owned());
+                        }
+                    }
+                }
+            }
+            renamed.extend(targets().map(|target| text_of(target, "legendFormat")));
+            // A legend that is a label alone takes that label's values.
+            renamed.extend(VERDICTS.map(str::to_owned));
+            for one in
+                panel["fieldConfig"]["overrides"].as_array().into_iter().flatten().filter(|one| one["matcher"]["id"] == "byName")
+            {
+                if !renamed.contains(one["matcher"]["options"].as_str().unwrap()) {
+                    wrong.push(format!("{file}: {}: override of {}", panel["title"], one["matcher"]["options"]));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 fn no_panel_covers_another(file: &str, panels: &[Value]) {

@@ -1,5 +1,6 @@
 //! The controller as its users have it: the built program, as its own ServiceAccount, on a real API server.
 
+mod captured;
 mod changes;
 mod cluster;
 mod commands;
@@ -11,6 +12,8 @@ mod leadership;
 mod oneshot;
 mod played;
 mod product;
+mod prometheus;
+mod proxied;
 mod restart;
 mod rights;
 mod stage;

@@ -26,6 +26,9 @@ enum Task {
         /// Leave everything running until Ctrl-C, and say where it is.
         #[arg(long)]
         keep: bool,
+        /// Let a Prometheus scrape it, with the alerts of config/prometheus, and say where it is; --keep is meant with it.
+        #[arg(long)]
+        prometheus: bool,
     },
     /// Runs every check: format, clippy, unit, scenarios, architecture, real API server, documentation, benches.
     Test,
@@ -41,7 +44,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
-        Task::Demo { keep } => demo::run(keep),
+        Task::Demo { keep, prometheus } => demo::run(keep, prometheus),
         Task::Test => checks::run(),
         Task::Bench { arguments } => bench(arguments),
         Task::Assets => assets(),

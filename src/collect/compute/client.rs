@@ -271,7 +271,7 @@ impl Client {
         in_time(async move {
             let list = request.send().await.map_err(Failure::from)?;
             if let Some(tape) = tape {
-                tape.endpoints(&key, first, list.items.iter().filter_map(|item| serde_json::to_value(item).ok()));
+                tape.endpoints(&key, first, list.items.iter().filter_map(Tape::as_sent));
             }
             let endpoints = list.items.into_iter().map(Slim::slim).collect();
             Ok((endpoints, list.next_page_token.filter(|token| !token.is_empty())))
@@ -317,12 +317,12 @@ impl Client {
 /// The form on the wire, when somebody takes it down.
 fn taken(tape: &Option<Tape>, model: &impl Serialize) -> Option<(Tape, Value)> {
     let tape = tape.as_ref()?;
-    Some((tape.clone(), serde_json::to_value(model).ok()?))
+    Some((tape.clone(), Tape::as_sent(model)?))
 }
 
 fn record_health(tape: Option<Tape>, (backend_service, group): &(String, String), health: &[impl Serialize]) {
     if let Some(tape) = tape {
-        tape.health(backend_service, group, health.iter().filter_map(|status| serde_json::to_value(status).ok()).collect());
+        tape.health(backend_service, group, health.iter().filter_map(Tape::as_sent).collect());
     }
 }
 

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use google_cloud_gax::error::rpc::StatusDetails;
 use google_cloud_gax::error::{CredentialsError, Error};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 
 use crate::snapshot::compute::ApiError;
 
 /// Longest message that is kept.
 const MESSAGE_LIMIT: usize = 500;
+
+/// Whoever asks for more is asked again after this time all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Reasons that mean "slower", whatever the status code says.
 const RATE_LIMITS: [&str; 4] = ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED"];
@@ -88,9 +93,22 @@ impl From<Error> for Failure {
             500.. | 408 => Class::Unwell,
             _ => Class::Refused,
         };
-        let retry_after = error.http_headers().and_then(|headers| headers.get("retry-after")?.to_str().ok()?.parse().ok());
-        Self { class, code, reason, message, retry_after: retry_after.map(Duration::from_secs) }
+        let retry_after = error.http_headers().and_then(|headers| headers.get("retry-after")?.to_str().ok());
+        let retry_after = retry_after.and_then(|text| wait(text, Timestamp::now()));
+        Self { class, code, reason, message, retry_after }
     }
+}
+
+/// What `Retry-After` asks for: seconds, or a date.
+fn wait(text: &str, now: Timestamp) -> Option<Duration> {
+    let wait = match text.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = rfc2822::parse(text.trim()).ok()?.timestamp();
+            Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// The API's own reason and message; for an answer in another form, what there is of it.
@@ -140,4 +158,24 @@ fn with_sources(error: &Error) -> String {
 fn short(mut text: String) -> Box<str> {
     text.truncate(text.floor_char_boundary(MESSAGE_LIMIT));
     text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::wait;
+
+    #[test]
+    fn what_the_api_asks_to_wait_is_understood_in_both_forms() {
+        let now: Timestamp = "2026-03-03T08:49:07Z".parse().expect("a time");
+        let seconds = |text| wait(text, now).map(|wait| wait.as_secs());
+        assert_eq!(seconds("17"), Some(17));
+        assert_eq!(seconds("Tue, 03 Mar 2026 08:49:37 GMT"), Some(30));
+        assert_eq!(seconds("Tue, 03 Mar 2026 08:00:00 GMT"), Some(0), "a date that has passed");
+        assert_eq!(wait("99999999", now), Some(Duration::from_secs(600)));
+        assert_eq!(seconds("soon"), None);
+    }
 }

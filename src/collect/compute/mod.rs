@@ -14,6 +14,7 @@ mod budget;
 mod client;
 mod convert;
 mod failure;
+mod pause;
 mod read;
 mod reader;
 mod schedule;
@@ -32,6 +33,7 @@ pub use schedule::Urgency;
 
 use super::tape::Tape;
 use crate::snapshot::Snapshot;
+use crate::snapshot::compute::health_key;
 
 /// A group of endpoints whose health matters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,9 +137,13 @@ impl ComputeReader {
         host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
     }
 
-    /// When the health of a group's endpoints was last read.
-    pub fn read_at(&self, group: &str) -> Option<Timestamp> {
-        guard(&self.shared.read_at).get(group).copied()
+    /// When the endpoints of a group were last read, with the health that its backend service finds.
+    pub fn read_at(&self, Want { backend_service, group, .. }: &Want) -> Option<Timestamp> {
+        let read = guard(&self.shared.read_at);
+        match group.contains("/networkEndpointGroups/") {
+            true => read.get(group).copied(),
+            false => read.get(&*health_key(backend_service, group)).copied(),
+        }
     }
 
     /// How long ago each fact was read: lists by collection, groups by path.

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::apply::{self, Whole};
 use super::budget::Budget;
 use super::client::{Client, Listed, Path};
@@ -26,6 +28,8 @@ pub(super) type Edit = Box<dyn FnOnce(&mut Compute, bool) -> Change + Send>;
 pub(super) struct Outcome {
     pub(super) job: Job,
     pub(super) pages: usize,
+    /// When the first request was sent: what the answer says is no younger.
+    pub(super) began: Option<Timestamp>,
     pub(super) result: Result<Edit, Failure>,
 }
 
@@ -35,17 +39,18 @@ pub(super) struct Read {
     budget: Arc<Budget>,
     handle: ComputeReader,
     pages: usize,
+    began: Option<Timestamp>,
 }
 
 impl Read {
     pub(super) fn new(client: Client, budget: &Arc<Budget>, handle: &ComputeReader) -> Self {
         let client = client.recorded(handle.shared.tape.get());
-        Self { client, budget: budget.clone(), handle: handle.clone(), pages: 0 }
+        Self { client, budget: budget.clone(), handle: handle.clone(), pages: 0, began: None }
     }
 
     pub(super) async fn run(mut self, job: Job, main: Box<str>) -> Outcome {
         let result = self.ask(&job, &main).await;
-        Outcome { job, pages: self.pages, result }
+        Outcome { job, pages: self.pages, began: self.began, result }
     }
 
     async fn ask(&mut self, job: &Job, main: &str) -> Result<Edit, Failure> {
@@ -141,6 +146,7 @@ impl Read {
     async fn leave(&mut self) {
         self.budget.acquire().await;
         self.pages += 1;
+        self.began.get_or_insert_with(Timestamp::now);
     }
 
     fn count<T>(&self, method: &str, reply: Result<T, Failure>) -> Result<T, Failure> {

@@ -16,23 +16,17 @@ use super::apply;
 use super::budget::Budget;
 use super::client::Client;
 use super::failure::{Class, Failure};
+use super::pause::Pause;
 use super::read::{Outcome, Read};
 use super::schedule::{Job, Next, Schedule, Urgency};
 use super::{ComputeReader, Wanted, guard};
-use crate::collect::backoff::Backoff;
 use crate::collect::credentials::Credentials;
 use crate::collect::world::{Change, World};
 use crate::snapshot::Snapshot;
-use crate::snapshot::compute::{COLLECTIONS, Firewall, Resource, Subnetwork, normalise};
-
-/// Reads at once.
-const CONCURRENCY: usize = 8;
+use crate::snapshot::compute::{COLLECTIONS, Firewall, Resource, Subnetwork, health_key, normalise};
 
 /// A list that is older than this no longer says that something is absent.
 const LIST_STANDS: Duration = Duration::from_secs(300);
-
-/// How long the project is left alone after it asked for it.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(120));
 
 /// How often a missing project or client is looked for.
 const NOT_READY: Duration = Duration::from_secs(2);
@@ -53,8 +47,7 @@ pub(in crate::collect) struct Reader {
     active: watch::Receiver<bool>,
     schedule: Schedule,
     client: Option<(u64, Client)>,
-    pause: Backoff,
-    paused_until: Option<Instant>,
+    pause: Pause,
     failing_health: BTreeSet<(Box<str>, Box<str>)>,
     /// Which version of what is wanted is scheduled.
     wanted: u64,
@@ -74,7 +67,8 @@ impl Reader {
         active: &watch::Receiver<bool>,
     ) -> (Self, ComputeReader) {
         let budget = Budget::new(reads_per_minute);
-        let handle = ComputeReader::new(u32::try_from(budget.per_minute()).unwrap_or(u32::MAX));
+        let per_minute = budget.per_minute();
+        let handle = ComputeReader::new(u32::try_from(per_minute).unwrap_or(u32::MAX));
         let reader = Self {
             world: world.clone(),
             handle: handle.clone(),
@@ -82,10 +76,9 @@ impl Reader {
             credentials: credentials.clone(),
             budget: Arc::new(budget),
             active: active.clone(),
-            schedule: Schedule::default(),
+            schedule: Schedule::new(per_minute),
             client: None,
-            pause: Backoff::new(PAUSE.0, PAUSE.1),
-            paused_until: None,
+            pause: Pause::new(),
             failing_health: BTreeSet::new(),
             wanted: 0,
             lists_set: None,
@@ -122,8 +115,7 @@ impl Reader {
             self.take_wanted();
             let tried = self.schedule.all_tried().then_some(self.wanted);
             *guard(&self.handle.shared.tried) = tried;
-            let ready = running.len() < CONCURRENCY;
-            let next = if ready { self.prepare(&mut running).await } else { Next::Idle };
+            let next = self.prepare(&mut running).await;
             let shared = self.handle.shared.clone();
             tokio::select! {
                 biased;
@@ -144,7 +136,7 @@ impl Reader {
     /// Starts the most overdue read if the budget allows it now; says how long there is nothing else to start.
     async fn prepare(&mut self, running: &mut JoinSet<Outcome>) -> Next {
         let now = Instant::now();
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
+        if let Some(until) = self.pause.until(now) {
             return Next::Wait(until);
         }
         let project = self.world.read().meta.project.clone();
@@ -158,7 +150,7 @@ impl Reader {
             Next::Wait(until) => return Next::Wait(until.min(now + NOT_READY)),
             Next::Idle => return Next::Wait(now + NOT_READY),
         };
-        let Some(client) = self.client().await else { return Next::Wait(self.paused_until.unwrap_or(now + NOT_READY)) };
+        let Some(client) = self.client().await else { return Next::Wait(self.pause.until(now).unwrap_or(now + NOT_READY)) };
         self.schedule.begin(&job);
         let read = Read::new(client, &self.budget, &self.handle);
         running.spawn(read.run(job, project));
@@ -187,7 +179,7 @@ impl Reader {
                 self.report("client", &failure);
                 self.every_list_failed(&failure);
                 self.schedule.put_all_back();
-                self.leave_alone(&failure);
+                self.pause.begin(failure.retry_after, Instant::now());
                 None
             }
         }
@@ -257,19 +249,22 @@ impl Reader {
                     Job::Health { backend_service, group } => apply::forget_health(compute, backend_service, group),
                     Job::List { .. } => {}
                 }
+                compute.read_at.remove(&*subject(&job));
                 guard(&self.handle.shared.read_at).remove(&*subject(&job));
             }
             Change::Nothing
         });
     }
 
-    fn finish(&mut self, Outcome { job, pages, result }: Outcome) {
+    fn finish(&mut self, Outcome { job, pages, began, result }: Outcome) {
         let now = Instant::now();
         match result {
             Ok(edit) => {
                 self.pause.reset();
+                let awaited = self.schedule.is_awaited(&job);
                 self.schedule.succeeded(&job, pages, now);
-                guard(&self.handle.shared.read_at).insert(subject(&job), Timestamp::now());
+                let read_at = began.unwrap_or_else(Timestamp::now);
+                guard(&self.handle.shared.read_at).insert(subject(&job), read_at);
                 self.recovered(&subject(&job));
                 let all_well = match &job {
                     Job::Health { backend_service, group } => {
@@ -279,7 +274,16 @@ impl Reader {
                     Job::List { .. } | Job::Endpoints { .. } => true,
                 };
                 if self.schedule.knows(&job) {
-                    self.world.edit(|snapshot| edit(&mut snapshot.compute, all_well));
+                    self.world.edit(|snapshot| {
+                        snapshot.compute.read_at.insert(subject(&job), read_at);
+                        match (edit(&mut snapshot.compute, all_well), &job) {
+                            // That nothing changed is news as well.
+                            (Change::Nothing, Job::Endpoints { group } | Job::Health { group, .. }) if awaited => {
+                                Change::Group(group.clone())
+                            }
+                            (change, _) => change,
+                        }
+                    });
                 }
             }
             Err(failure) => self.failed(job, &failure, now),
@@ -295,16 +299,16 @@ impl Reader {
             }
             Class::Unwell => {
                 self.schedule.failed(&job, now);
-                self.leave_alone(failure);
+                self.pause.begin(failure.retry_after, now);
             }
             Class::RateLimited => {
                 self.schedule.put_back(&job);
-                self.leave_alone(failure);
+                self.pause.begin(failure.retry_after, now);
             }
             Class::NoToken => {
                 self.schedule.put_back(&job);
                 self.every_list_failed(failure);
-                self.leave_alone(failure);
+                self.pause.begin(failure.retry_after, now);
             }
             Class::DeadCredentials => {
                 self.schedule.put_back(&job);
@@ -312,7 +316,7 @@ impl Reader {
                 if let Some((build, _)) = self.client.take() {
                     self.credentials.discard(build);
                 }
-                self.leave_alone(failure);
+                self.pause.begin(failure.retry_after, now);
             }
         }
         if !self.schedule.knows(&job) {
@@ -357,23 +361,12 @@ impl Reader {
         }
     }
 
-    /// Leaves the whole project alone for a while.
-    fn leave_alone(&mut self, failure: &Failure) {
-        let now = Instant::now();
-        if self.paused_until.is_some_and(|until| until > now) && failure.retry_after.is_none() {
-            // The reads that were under way fail together: that is one failure, not many.
-            return;
-        }
-        let wait = self.pause.next().max(failure.retry_after.unwrap_or_default());
-        self.paused_until = self.paused_until.max(Some(now + wait));
-    }
-
     /// This process stops to be active, or starts: what it read when it last was says nothing.
     fn forget_all(&mut self) {
-        self.schedule = Schedule::default();
+        self.schedule = Schedule::new(self.budget.per_minute());
         self.wanted = 0;
         self.lists_set = None;
-        self.paused_until = None;
+        self.pause = Pause::new();
         self.failing_health.clear();
         guard(&self.handle.shared.read_at).clear();
         self.world.edit(|snapshot| {
@@ -399,11 +392,12 @@ impl Reader {
     }
 }
 
-/// The key under which the age of a fact is kept: the collection's path, or the group's.
+/// The key under which the age of a fact is kept: the collection's path, the group's, or what `getHealth` was asked.
 pub(super) fn subject(job: &Job) -> Box<str> {
     match job {
         Job::List { project, collection } => format!("projects/{project}/{collection}").into(),
-        Job::Endpoints { group } | Job::Health { group, .. } => group.clone(),
+        Job::Endpoints { group } => group.clone(),
+        Job::Health { backend_service, group } => health_key(backend_service, group),
     }
 }
 

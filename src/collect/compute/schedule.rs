@@ -1,9 +1,28 @@
 //! What to read next.
 //!
-//! Enters: what is wanted and how urgently, what was read and when. Leaves: the read that is most overdue. Never: reads; starves anybody:
-//! when the budget is short every waiting time is stretched by the same factor.
+//! Enters: what is wanted and how urgently, what was read and when. Leaves: the read whose turn it is. Never: reads; starves anybody.
+//!
+//! ```text
+//!  lane       holds                                                     weight   again after
+//!  Lists      what is listed whole                                           2   45 s, 15 s while something is new, longer when long
+//!  Accused    groups that GKE calls unhealthy, not read since                6   8 s
+//!  Changed    groups that changed in Kubernetes or are new, not read since   6   8 s
+//!  Watched    groups with failing endpoints, and young ones                  6   15 s, 20 s
+//!  Settled    all the others                                                 4   5 min
+//! ```
+//!
+//! Within a lane whoever is due first is read first, and goes to the end of the line. A lane in which nothing is due leaves its turn to
+//! the others. So the facts of a group are never older than
+//!
+//! ```text
+//!  again after  +  groups in its lane / (reads a minute for groups × weight of its lane / weights of the groups' lanes in use)
+//! ```
+//!
+//! and what GKE calls unhealthy is read within a minute in a fleet of any size, as long as it is a few dozen at a time. Reads a minute for
+//! groups are what the lists leave: five sixths of what the budget gives, half of it while lists are read eagerly. A pause that the API asks
+//! for comes on top, and a read that fails has had its turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,20 +30,22 @@ use tokio::time::Instant;
 /// How soon a read is worth repeating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Urgency {
-    /// Something about it changed in Kubernetes a moment ago.
+    /// GKE calls its backend unhealthy, and it was not read since.
+    Accused,
+    /// Something about it changed in Kubernetes, and it was not read since.
     Changed,
     /// Not all of its endpoints are healthy.
     Unhealthy,
-    /// It was made a short while ago.
+    /// It was made or changed a short while ago.
     Young,
-    /// Healthy for long.
+    /// Healthy for long, or never read with nothing that speaks against it.
     Settled,
 }
 
 impl Urgency {
     fn interval(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Changed => 8,
+            Self::Accused | Self::Changed => 8,
             Self::Unhealthy => 15,
             Self::Young => 20,
             Self::Settled => 300,
@@ -56,6 +77,21 @@ pub(super) enum Job {
     },
 }
 
+impl Job {
+    fn is_list(&self) -> bool {
+        matches!(self, Self::List { .. })
+    }
+}
+
+/// Reads at once.
+pub(super) const CONCURRENCY: usize = 8;
+
+/// Of them no more than these may be lists: each has many pages, and a group must not wait for their end.
+const LISTS_AT_ONCE: usize = 4;
+
+/// Of them this many are free for those that GKE calls unhealthy.
+const RESERVED: usize = 1;
+
 /// How often a list is read again while requests are needed for much else.
 const LIST_INTERVAL: Duration = Duration::from_secs(45);
 
@@ -65,16 +101,45 @@ const EAGER_LIST_INTERVAL: Duration = Duration::from_secs(15);
 /// Requests of one round of lists up to which they are read eagerly.
 const EAGER_PAGES: usize = 24;
 
+/// Lists may use one part in so many of the budget, and one in so many while they are read eagerly.
+const LIST_PART: (usize, usize) = (6, 2);
+
 /// What failed is asked for again no sooner than this, doubled with every failure.
 const FAILED_RETRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// What was never read counts as if it had waited so many intervals more: it comes before repetitions, but not before all of them.
-const HEAD_START: f64 = 4.0;
+/// One of the lines in which reads wait for their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Lists,
+    Accused,
+    Changed,
+    Watched,
+    Settled,
+}
+
+impl Lane {
+    const ALL: [Self; 5] = [Self::Accused, Self::Changed, Self::Watched, Self::Lists, Self::Settled];
+
+    /// Turns that it gets while every lane has something to do.
+    fn weight(self) -> u64 {
+        match self {
+            Self::Accused | Self::Changed | Self::Watched => 6,
+            Self::Settled => 4,
+            Self::Lists => 2,
+        }
+    }
+
+    /// What one request of it costs, so that equal costs mean turns by weight.
+    fn cost(self) -> u64 {
+        12 / self.weight()
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
+    urgency: Urgency,
     interval: Duration,
-    /// Since when it is wanted.
+    /// Since when it is wanted so urgently.
     wanted: Instant,
     /// When the last attempt ended.
     last: Option<Instant>,
@@ -82,28 +147,29 @@ struct Entry {
     failures: u32,
     /// Requests that the last attempt took.
     pages: usize,
-    running: bool,
     /// Whether it was tried at all, well or not.
     tried: bool,
 }
 
 impl Entry {
-    fn new(interval: Duration, wanted: Instant) -> Self {
-        Self { interval, wanted, last: None, not_before: None, failures: 0, pages: 1, running: false, tried: false }
+    fn new(urgency: Urgency, interval: Duration, wanted: Instant) -> Self {
+        Self { urgency, interval, wanted, last: None, not_before: None, failures: 0, pages: 1, tried: false }
     }
 
     /// What failed is due when its pause ends: until then nothing is known, or what is known grows old.
-    fn due(&self) -> Option<Instant> {
-        self.not_before.or_else(|| self.last.map(|last| last + self.interval))
+    fn due(&self) -> Instant {
+        self.not_before.unwrap_or_else(|| self.last.map_or(self.wanted, |last| last + self.interval))
     }
 
-    /// How many of its intervals have passed.
-    fn overdue(&self, now: Instant) -> f64 {
-        let (since, head_start) = match self.last {
-            Some(last) => (last, 0.0),
-            None => (self.wanted, HEAD_START),
-        };
-        head_start + now.duration_since(since).as_secs_f64() / self.interval.as_secs_f64()
+    fn lane(&self, job: &Job) -> Lane {
+        match self.urgency {
+            _ if job.is_list() => Lane::Lists,
+            Urgency::Accused => Lane::Accused,
+            Urgency::Changed => Lane::Changed,
+            Urgency::Unhealthy | Urgency::Young if self.last.is_none() => Lane::Changed,
+            Urgency::Unhealthy | Urgency::Young => Lane::Watched,
+            Urgency::Settled => Lane::Settled,
+        }
     }
 }
 
@@ -119,46 +185,71 @@ pub(super) enum Next {
 }
 
 /// Everything that is read, and when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Schedule {
+    per_minute: usize,
     entries: BTreeMap<Job, Entry>,
+    /// Those that are not being read, by lane, then by when they are due.
+    lines: [BTreeSet<(Instant, Job)>; 5],
+    /// What each lane has used up, in [`Lane::cost`]s.
+    used: [u64; 5],
+    /// What whoever came last had used up: a lane that was idle saves up nothing.
+    level: u64,
+    running: BTreeSet<Job>,
+    running_lists: usize,
+    untried: usize,
     eager: bool,
 }
 
 impl Schedule {
+    /// Nothing is wanted yet. `per_minute`: the budget, by which long lists are paced.
+    pub(super) fn new(per_minute: usize) -> Self {
+        Self {
+            per_minute: per_minute.max(1),
+            entries: BTreeMap::new(),
+            lines: Default::default(),
+            used: [0; 5],
+            level: 0,
+            running: BTreeSet::new(),
+            running_lists: 0,
+            untried: 0,
+            eager: false,
+        }
+    }
+
     /// Sets what lists are read.
     pub(super) fn lists(&mut self, lists: impl IntoIterator<Item = Job>, now: Instant) {
-        let wanted: BTreeMap<Job, Duration> = lists.into_iter().map(|job| (job, LIST_INTERVAL)).collect();
-        self.replace(&wanted, now, |job| matches!(job, Job::List { .. }));
+        let wanted: BTreeMap<Job, Urgency> = lists.into_iter().map(|job| (job, Urgency::Settled)).collect();
+        self.replace(&wanted, now, Job::is_list);
         self.pace_lists();
     }
 
     /// Sets what groups are read, with the most urgent reason for each.
     pub(super) fn groups(&mut self, groups: impl IntoIterator<Item = (Job, Urgency)>, now: Instant) {
-        let mut wanted: BTreeMap<Job, Duration> = BTreeMap::new();
+        let mut wanted: BTreeMap<Job, Urgency> = BTreeMap::new();
         self.eager = false;
         for (job, urgency) in groups {
-            self.eager |= matches!(urgency, Urgency::Changed | Urgency::Young);
-            let interval = wanted.entry(job).or_insert(urgency.interval());
-            *interval = (*interval).min(urgency.interval());
+            self.eager |= matches!(urgency, Urgency::Accused | Urgency::Changed | Urgency::Young);
+            let known = wanted.entry(job).or_insert(urgency);
+            *known = (*known).min(urgency);
         }
-        self.replace(&wanted, now, |job| !matches!(job, Job::List { .. }));
+        self.replace(&wanted, now, |job| !job.is_list());
         self.pace_lists();
     }
 
-    /// The read that is most overdue.
+    /// The read whose turn it is.
     pub(super) fn next(&self, now: Instant) -> Next {
-        let mut best: Option<(f64, &Job)> = None;
+        let mut best: Option<(u64, &Job)> = None;
         let mut soonest: Option<Instant> = None;
-        for (job, entry) in self.entries.iter().filter(|(_, entry)| !entry.running) {
-            match entry.due().filter(|due| *due > now) {
-                Some(due) => soonest = Some(soonest.map_or(due, |soonest| soonest.min(due))),
-                None => {
-                    let overdue = entry.overdue(now);
-                    if best.is_none_or(|(most, _)| overdue > most) {
-                        best = Some((overdue, job));
-                    }
-                }
+        for lane in Lane::ALL.into_iter().filter(|lane| self.has_room(*lane)) {
+            let Some((due, job)) = self.lines[lane as usize].first() else { continue };
+            if *due > now {
+                soonest = Some(soonest.map_or(*due, |soonest| soonest.min(*due)));
+                continue;
+            }
+            let used = self.used[lane as usize].max(self.level);
+            if best.is_none_or(|(least, _)| used < least) {
+                best = Some((used, job));
             }
         }
         match (best, soonest) {
@@ -168,180 +259,153 @@ impl Schedule {
         }
     }
 
+    /// Whether one more of a lane may be read beside those that are.
+    fn has_room(&self, lane: Lane) -> bool {
+        let running = self.running.len();
+        match lane {
+            Lane::Accused => running < CONCURRENCY,
+            Lane::Lists => running < CONCURRENCY - RESERVED && self.running_lists < LISTS_AT_ONCE,
+            Lane::Changed | Lane::Watched | Lane::Settled => running < CONCURRENCY - RESERVED,
+        }
+    }
+
     /// Whether a read is wanted.
     pub(super) fn knows(&self, job: &Job) -> bool {
         self.entries.contains_key(job)
     }
 
+    /// Somebody waits for this read: it was urgent, and not read since.
+    pub(super) fn is_awaited(&self, job: &Job) -> bool {
+        self.entries.get(job).is_some_and(|entry| matches!(entry.lane(job), Lane::Accused | Lane::Changed))
+    }
+
     /// A read has begun.
     pub(super) fn begin(&mut self, job: &Job) {
-        if let Some(entry) = self.entries.get_mut(job) {
-            entry.running = true;
+        let Some(entry) = self.entries.get(job) else { return };
+        let lane = entry.lane(job);
+        let pages = u64::try_from(entry.pages).unwrap_or(u64::MAX);
+        self.level = self.used[lane as usize].max(self.level);
+        self.used[lane as usize] = self.level.saturating_add(lane.cost().saturating_mul(pages));
+        self.lines[lane as usize].remove(&(entry.due(), job.clone()));
+        if self.running.insert(job.clone()) && job.is_list() {
+            self.running_lists += 1;
         }
     }
 
     /// A read has ended well, after so many requests.
     pub(super) fn succeeded(&mut self, job: &Job, pages: usize, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(job) {
-            *entry = Entry { last: Some(now), pages, tried: true, ..Entry::new(entry.interval, entry.wanted) };
+        self.end(job, |entry| {
+            *entry = Entry { last: Some(now), pages, ..Entry::new(entry.urgency, entry.interval, entry.wanted) };
+        });
+        if job.is_list() {
+            self.pace_lists();
         }
-        self.pace_lists();
     }
 
     /// A read has failed: it is tried again later each time, and at once when it becomes more urgent.
     pub(super) fn failed(&mut self, job: &Job, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(job) {
+        self.end(job, |entry| {
             let wait = FAILED_RETRY.0.saturating_mul(1 << entry.failures.min(8)).min(FAILED_RETRY.1);
             entry.failures += 1;
-            entry.running = false;
-            entry.tried = true;
             entry.last = Some(now);
             entry.not_before = Some(now + wait);
-        }
+        });
     }
 
     /// A read was given up through no fault of its own.
     pub(super) fn put_back(&mut self, job: &Job) {
-        if let Some(entry) = self.entries.get_mut(job) {
-            entry.running = false;
-            entry.tried = true;
-        }
+        self.end(job, |_| {});
     }
 
     /// Nothing can be read now, so there is nothing to wait for either.
     pub(super) fn put_all_back(&mut self) {
         self.entries.values_mut().for_each(|entry| entry.tried = true);
+        self.untried = 0;
     }
 
     /// Whether everything that is wanted was tried.
     pub(super) fn all_tried(&self) -> bool {
-        !self.entries.is_empty() && self.entries.values().all(|entry| entry.tried)
+        !self.entries.is_empty() && self.untried == 0
     }
 
-    fn replace(&mut self, wanted: &BTreeMap<Job, Duration>, now: Instant, mine: impl Fn(&Job) -> bool) {
+    fn end(&mut self, job: &Job, change: impl FnOnce(&mut Entry)) {
+        if self.running.remove(job) && job.is_list() {
+            self.running_lists -= 1;
+        }
+        let untried = &mut self.untried;
+        edit(&mut self.entries, &mut self.lines, &self.running, job, |entry| {
+            *untried -= usize::from(!entry.tried);
+            change(entry);
+            entry.tried = true;
+        });
+    }
+
+    fn replace(&mut self, wanted: &BTreeMap<Job, Urgency>, now: Instant, mine: impl Fn(&Job) -> bool) {
+        let gone = self.entries.iter().filter(|(job, _)| mine(job) && !wanted.contains_key(*job));
+        for (job, entry) in gone {
+            self.lines[entry.lane(job) as usize].remove(&(entry.due(), job.clone()));
+            self.untried -= usize::from(!entry.tried);
+        }
         self.entries.retain(|job, _| !mine(job) || wanted.contains_key(job));
-        for (job, interval) in wanted {
-            let entry = self.entries.entry(job.clone()).or_insert_with(|| Entry::new(*interval, now));
-            if *interval < entry.interval {
-                // What became urgent does not wait for the end of a long pause.
-                entry.not_before = None;
-                entry.failures = 0;
+        for (job, urgency) in wanted {
+            match self.entries.get(job) {
+                None => {
+                    let interval = if job.is_list() { LIST_INTERVAL } else { urgency.interval() };
+                    let entry = Entry::new(*urgency, interval, now);
+                    if !self.running.contains(job) {
+                        self.lines[entry.lane(job) as usize].insert((entry.due(), job.clone()));
+                    }
+                    self.untried += 1;
+                    self.entries.insert(job.clone(), entry);
+                }
+                Some(entry) if !job.is_list() && entry.urgency != *urgency => {
+                    edit(&mut self.entries, &mut self.lines, &self.running, job, |entry| {
+                        if *urgency < entry.urgency {
+                            // What became urgent does not wait for the end of a long pause.
+                            entry.not_before = None;
+                            entry.failures = 0;
+                        }
+                        entry.urgency = *urgency;
+                        entry.interval = urgency.interval();
+                    });
+                }
+                Some(_) => {}
             }
-            entry.interval = *interval;
         }
     }
 
+    /// Long lists are read less often, so that they leave the groups their part.
     fn pace_lists(&mut self) {
-        let lists = |job: &Job| matches!(job, Job::List { .. });
-        let pages: usize = self.entries.iter().filter(|(job, _)| lists(job)).map(|(_, entry)| entry.pages).sum();
-        let interval = if self.eager && pages <= EAGER_PAGES { EAGER_LIST_INTERVAL } else { LIST_INTERVAL };
-        for (_, entry) in self.entries.iter_mut().filter(|(job, _)| lists(job)) {
-            entry.interval = interval;
+        let lists: Vec<Job> = self.entries.keys().take_while(|job| job.is_list()).cloned().collect();
+        let pages: usize = lists.iter().filter_map(|job| self.entries.get(job)).map(|entry| entry.pages).sum();
+        let eager = self.eager && pages <= EAGER_PAGES;
+        let (shortest, part) = if eager { (EAGER_LIST_INTERVAL, LIST_PART.1) } else { (LIST_INTERVAL, LIST_PART.0) };
+        let affordable = Duration::from_secs(u64::try_from(pages * part * 60 / self.per_minute).unwrap_or(u64::MAX));
+        let interval = shortest.max(affordable);
+        for job in lists {
+            edit(&mut self.entries, &mut self.lines, &self.running, &job, |entry| entry.interval = interval);
         }
+    }
+}
+
+/// Changes an entry, and puts it where it now belongs.
+fn edit(
+    entries: &mut BTreeMap<Job, Entry>,
+    lines: &mut [BTreeSet<(Instant, Job)>; 5],
+    running: &BTreeSet<Job>,
+    job: &Job,
+    change: impl FnOnce(&mut Entry),
+) {
+    let Some(entry) = entries.get_mut(job) else { return };
+    let place = (entry.due(), job.clone());
+    lines[entry.lane(job) as usize].remove(&place);
+    change(entry);
+    if !running.contains(job) {
+        lines[entry.lane(job) as usize].insert((entry.due(), place.1));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
-    use super::{EAGER_LIST_INTERVAL, Job, LIST_INTERVAL, Next, Schedule, Urgency};
-
-    fn group(name: &str) -> Job {
-        Job::Endpoints { group: name.into() }
-    }
-
-    fn list(collection: &'static str) -> Job {
-        Job::List { project: "p".into(), collection }
-    }
-
-    /// Reads what is most overdue every `pace`, for `time`; gives the moments of each read.
-    fn run(schedule: &mut Schedule, start: Instant, pace: Duration, time: Duration) -> BTreeMap<Job, Vec<Duration>> {
-        let mut reads: BTreeMap<Job, Vec<Duration>> = BTreeMap::new();
-        let mut now = start;
-        while now < start + time {
-            if let Next::Run(job) = schedule.next(now) {
-                schedule.begin(&job);
-                reads.entry(job.clone()).or_default().push(now - start);
-                schedule.succeeded(&job, 1, now);
-            }
-            now += pace;
-        }
-        reads
-    }
-
-    #[test]
-    fn what_is_urgent_is_read_often_and_what_is_settled_rarely() {
-        let mut schedule = Schedule::default();
-        let start = Instant::now();
-        schedule.groups([(group("changed"), Urgency::Changed), (group("settled"), Urgency::Settled)], start);
-        let reads = run(&mut schedule, start, Duration::from_millis(400), Duration::from_secs(900));
-        assert!((90..120).contains(&reads[&group("changed")].len()), "{}", reads[&group("changed")].len());
-        assert_eq!(reads[&group("settled")].len(), 3);
-    }
-
-    #[test]
-    fn nobody_starves_when_the_budget_is_short() {
-        let mut schedule = Schedule::default();
-        let urgent = (0..200).map(|number| (group(&format!("urgent{number}")), Urgency::Unhealthy));
-        let settled = (0..200).map(|number| (group(&format!("settled{number}")), Urgency::Settled));
-        let start = Instant::now();
-        schedule.groups(urgent.chain(settled), start);
-        let reads = run(&mut schedule, start, Duration::from_secs(1), Duration::from_secs(7200));
-        assert_eq!(reads.len(), 400);
-        let longest = |reads: &[Duration]| {
-            let ends = reads.iter().skip(1).copied().chain([Duration::from_secs(7200)]);
-            reads.iter().zip(ends).map(|(start, end)| end - *start).max().unwrap_or_default()
-        };
-        // 200 / 15 s + 200 / 300 s = 14 reads a second are wanted, one is allowed: every interval is stretched fourteenfold.
-        for (job, reads) in reads {
-            let bound = if matches!(&job, Job::Endpoints { group } if group.starts_with("urgent")) { 350 } else { 5400 };
-            assert!(longest(&reads) <= Duration::from_secs(bound), "{job:?}: {:?}", longest(&reads));
-        }
-    }
-
-    #[test]
-    fn what_fails_waits_longer_each_time_until_it_becomes_urgent() {
-        let mut schedule = Schedule::default();
-        let start = Instant::now();
-        schedule.groups([(group("g"), Urgency::Settled)], start);
-        schedule.failed(&group("g"), start);
-        assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(10)));
-        schedule.groups([(group("g"), Urgency::Changed)], start);
-        assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(8)));
-        schedule.failed(&group("g"), start);
-        schedule.failed(&group("g"), start);
-        assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(20)));
-        schedule.succeeded(&group("g"), 1, start);
-        assert_eq!(schedule.next(start), Next::Wait(start + Duration::from_secs(8)));
-    }
-
-    #[test]
-    fn what_is_no_longer_wanted_is_forgotten() {
-        let mut schedule = Schedule::default();
-        let now = Instant::now();
-        schedule.lists([list("urlMaps")], now);
-        schedule.groups([(group("g"), Urgency::Young)], now);
-        schedule.groups([], now);
-        assert_eq!(schedule.next(now), Next::Run(list("urlMaps")));
-        schedule.begin(&list("urlMaps"));
-        assert_eq!(schedule.next(now), Next::Idle);
-    }
-
-    #[test]
-    fn lists_are_read_sooner_after_a_change_when_they_are_small() {
-        let mut schedule = Schedule::default();
-        let now = Instant::now();
-        schedule.lists([list("urlMaps")], now);
-        schedule.succeeded(&list("urlMaps"), 1, now);
-        assert_eq!(schedule.next(now), Next::Wait(now + LIST_INTERVAL));
-        schedule.groups([(group("g"), Urgency::Changed)], now);
-        schedule.succeeded(&group("g"), 1, now + LIST_INTERVAL);
-        assert_eq!(schedule.next(now), Next::Wait(now + EAGER_LIST_INTERVAL));
-        schedule.succeeded(&list("urlMaps"), 30, now);
-        assert_eq!(schedule.next(now), Next::Wait(now + LIST_INTERVAL));
-    }
-}
+mod fleets;
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::Client;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::tape::Tape;
 use super::world::{Change, World};
@@ -27,7 +27,7 @@ use crate::snapshot::kubernetes::{
 };
 use crate::snapshot::{Source, Unknown};
 pub use facts::{can_ask_google, identify, keep_answers, not_in_time};
-use pages::Refusal;
+use pages::{Item, Refusal};
 pub use proxy::{PodProxy, ProxyError};
 
 const SYSTEM: &str = "kube-system";
@@ -220,6 +220,11 @@ impl Lists {
         }
     }
 
+    /// Whether a kind was not listed yet.
+    pub fn is_new(&self, kind: &str) -> bool {
+        !self.state().listed.contains(kind)
+    }
+
     /// The objects that were passed over.
     pub fn malformed(&self) -> Vec<Malformed> {
         let mut malformed = self.state().malformed.clone();
@@ -273,10 +278,11 @@ impl Lists {
 
     async fn list<T: Stored>(&self, place: Place, keep: fn(&T) -> bool) {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let mut end = pages::list::<T>(&self.client.client, &place, |object| self.keep(object, &place, keep)).await;
+        let client = &self.client.client;
+        let mut end = pages::list::<T>(client, &place, self.tape.is_some(), |object| self.keep(object, &place, keep)).await;
         if matches!(&end, Err(Refusal::Forbidden(_))) && place.names.len() > 1 {
             // Whoever may not list may still be let through by name.
-            end = pages::by_name::<T>(&self.client.client, &place, |object| self.keep(object, &place, keep)).await;
+            end = pages::by_name::<T>(client, &place, |object| self.keep(object, &place, keep)).await;
         }
         let why = self.settle(end, T::CHECKED, &place, &T::resource());
         self.world.set_unread::<T>(&place.namespace, why);
@@ -310,39 +316,38 @@ impl Lists {
         Some(Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() })
     }
 
-    fn keep<T: Stored>(&self, text: &RawValue, place: &Place, keep: fn(&T) -> bool) {
+    fn keep<T: Stored>(&self, item: Item<T>, place: &Place, keep: fn(&T) -> bool) {
+        let (object, sent) = match item {
+            Item::Slim(object) => (Ok(object), None),
+            Item::Whole(sent) => (T::deserialize(&sent), Some(sent)),
+        };
         let wanted = |name: &str| place.names.is_empty() || place.names.contains(&name);
-        match serde_json::from_str::<T>(text.get()) {
-            Ok(object) if keep(&object) && wanted(&object.meta().name) => {
-                self.record::<T>(text);
+        match (object, sent) {
+            (Ok(object), sent) if keep(&object) && wanted(&object.meta().name) => {
+                if let (Some(tape), Some(sent)) = (&self.tape, sent) {
+                    tape.object::<T>(sent);
+                }
                 self.world.edit(|snapshot| {
                     T::collection(&mut snapshot.kubernetes).insert(object);
                     Change::Everything
                 });
             }
-            Ok(_) => return,
-            Err(error) => self.pass_over::<T>(text, &error.to_string()),
+            (Err(error), Some(sent)) => self.pass_over::<T>(sent, &error.to_string()),
+            _ => return,
         }
         self.objects.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn pass_over<T: Stored>(&self, text: &RawValue, message: &str) {
-        let object: serde_json::Value = serde_json::from_str(text.get()).unwrap_or_default();
+    fn pass_over<T: Stored>(&self, object: Value, message: &str) {
         let part = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
         let (namespace, name) = (part("namespace"), part("name"));
-        self.record::<T>(text);
         self.world.edit(|snapshot| {
             T::collection(&mut snapshot.kubernetes).insert_malformed(&namespace, &name, message);
             Change::Everything
         });
         let malformed = Malformed { kind: T::KIND.to_owned(), namespace, name, message: message.to_owned() };
         self.state().malformed.push(malformed);
-    }
-
-    fn record<T: Stored>(&self, text: &RawValue) {
-        if let Some(tape) = &self.tape
-            && let Ok(object) = serde_json::from_str(text.get())
-        {
+        if let Some(tape) = &self.tape {
             tape.object::<T>(object);
         }
     }

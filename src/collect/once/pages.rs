@@ -1,14 +1,14 @@
 //! One list, page by page, or a few objects by name.
 //!
-//! Enters: a kind and a place. Leaves: each object as the API server sent it, or why there is none. Never: decodes an object; gives up
-//! because a list changed while it was read; waits longer than [`TIMEOUT`] for a page.
+//! Enters: a kind and a place. Leaves: each object, decoded or as the API server sent it, or why there is none. Never: gives a page up
+//! because of one object, or a list because it changed while it was read; waits longer than [`TIMEOUT`] for a page.
 
 use std::time::Duration;
 
 use http::Request;
 use kube::Client;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::Place;
 use crate::collect::kubernetes::words;
@@ -35,12 +35,21 @@ pub(super) enum Refusal {
     Other(String, String),
 }
 
+/// An object of a list.
+pub(super) enum Item<T> {
+    /// Decoded on the way, which is the quick way.
+    Slim(T),
+    /// As it was sent.
+    Whole(Value),
+}
+
 #[derive(Deserialize)]
-struct Page<'a> {
+#[serde(bound = "T: Deserialize<'de>")]
+struct Page<T> {
     #[serde(default)]
     metadata: ListMeta,
-    #[serde(borrow, default)]
-    items: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -49,8 +58,13 @@ struct ListMeta {
     next: String,
 }
 
-/// Lists a kind in one place.
-pub(super) async fn list<T: Kind>(client: &Client, place: &Place, mut each: impl FnMut(&RawValue)) -> Result<(), Refusal> {
+/// Lists a kind in one place. `whole`: each object is wanted as it was sent.
+pub(super) async fn list<T: Kind>(
+    client: &Client,
+    place: &Place,
+    whole: bool,
+    mut each: impl FnMut(Item<T>),
+) -> Result<(), Refusal> {
     let selector = match place.names {
         [name] => format!("&fieldSelector=metadata.name%3D{name}"),
         _ => String::new(),
@@ -61,9 +75,7 @@ pub(super) async fn list<T: Kind>(client: &Client, place: &Place, mut each: impl
         let token = if next.is_empty() { String::new() } else { format!("&continue={}", escaped(&next)) };
         match get(client, &format!("{}?limit=500{selector}{token}", path::<T>(place))).await {
             Ok(text) => {
-                let page: Page<'_> = serde_json::from_str(&text).map_err(|error| malformed(&error))?;
-                page.items.into_iter().flatten().for_each(&mut each);
-                next = page.metadata.next;
+                next = read::<T>(&text, whole || !T::CHECKED, &mut each).map_err(|error| malformed(&error))?;
                 if next.is_empty() {
                     return Ok(());
                 }
@@ -77,14 +89,22 @@ pub(super) async fn list<T: Kind>(client: &Client, place: &Place, mut each: impl
     }
 }
 
+/// Takes a page apart; gives the token of the next one. A page with an object that cannot be decoded is read object by object.
+fn read<T: Kind>(text: &str, whole: bool, each: &mut impl FnMut(Item<T>)) -> Result<String, serde_json::Error> {
+    if !whole && let Ok(page) = serde_json::from_str::<Page<T>>(text) {
+        page.items.into_iter().flatten().for_each(|object| each(Item::Slim(object)));
+        return Ok(page.metadata.next);
+    }
+    let page: Page<Value> = serde_json::from_str(text)?;
+    page.items.into_iter().flatten().for_each(|object| each(Item::Whole(object)));
+    Ok(page.metadata.next)
+}
+
 /// Gets the objects that a place names, one by one; who is not there is left out.
-pub(super) async fn by_name<T: Kind>(client: &Client, place: &Place, mut each: impl FnMut(&RawValue)) -> Result<(), Refusal> {
+pub(super) async fn by_name<T: Kind>(client: &Client, place: &Place, mut each: impl FnMut(Item<T>)) -> Result<(), Refusal> {
     for name in place.names {
         match get(client, &format!("{}/{name}", path::<T>(place))).await {
-            Ok(text) => {
-                let object: &RawValue = serde_json::from_str(&text).map_err(|error| malformed(&error))?;
-                each(object);
-            }
+            Ok(text) => each(Item::Whole(serde_json::from_str(&text).map_err(|error| malformed(&error))?)),
             Err(Refusal::NotFound(_)) => {}
             Err(refusal) => return Err(refusal),
         }

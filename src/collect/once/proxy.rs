@@ -112,6 +112,10 @@ impl PodProxy {
 
 /// The request, and the namespace in which it needs a right; `None` when it cannot be sent.
 fn request(question: &Question) -> Option<(&str, Request<Body>)> {
+    // The proxy speaks HTTP/1.1 to the pod: what that says is no answer to a health check that speaks HTTP/2.
+    if question.http2 {
+        return None;
+    }
     let (namespace, name) = question.pod.split_once('/')?;
     let scheme = match question.scheme {
         Scheme::Http => "",
@@ -191,5 +195,66 @@ fn blank(question: &Question) -> ProbeAnswer {
         error: None,
         message: None,
         via: Some(Via::PodProxy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+    use http::header::{HOST, USER_AGENT};
+
+    use super::{Own, ProbeError, Question, Scheme, failure, own_words, request};
+
+    fn question(scheme: Scheme, path: &str, host: &str) -> Question {
+        Question {
+            pod: "argocd/server-1".into(),
+            ip: "10.4.0.11".parse().expect("an address"),
+            port: 8080,
+            scheme,
+            path: path.into(),
+            host: host.into(),
+            timeout: Duration::from_secs(5),
+            http2: false,
+        }
+    }
+
+    #[test]
+    fn the_proxy_is_not_asked_for_what_it_cannot_tell() {
+        let question = Question { http2: true, ..question(Scheme::Https, "/", "") };
+        assert!(request(&question).is_none());
+    }
+
+    #[test]
+    fn the_pod_is_asked_what_the_health_check_asks() {
+        let question = question(Scheme::Https, "/healthz?full=1", "");
+        let (namespace, sent) = request(&question).expect("a request");
+        assert_eq!(namespace, "argocd");
+        assert_eq!(sent.uri(), "/api/v1/namespaces/argocd/pods/https:server-1:8080/proxy/healthz?full=1");
+        assert_eq!(sent.headers()[HOST], "10.4.0.11");
+        assert!(sent.headers()[USER_AGENT].to_str().is_ok_and(|agent| agent.starts_with("GoogleHC/1.0")));
+        let question = self::question(Scheme::Http, "", "shop.example");
+        let (_, sent) = request(&question).expect("a request");
+        assert_eq!(sent.uri(), "/api/v1/namespaces/argocd/pods/server-1:8080/proxy/", "an empty path is redirected by the proxy");
+        assert_eq!(sent.headers()[HOST], "shop.example");
+    }
+
+    #[test]
+    fn the_proxys_own_words_are_not_the_pods() {
+        let status = |code: u16, message: &str| {
+            let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "code": code, "message": message}).to_string();
+            own_words(StatusCode::from_u16(code).expect("a status"), &body)
+        };
+        assert_eq!(status(403, "pods \"x\" is forbidden"), Some(Own::Forbidden("pods \"x\" is forbidden".to_owned())));
+        let refused = "error trying to reach service: dial tcp 10.4.0.11:8080: connect: connection refused";
+        assert_eq!(status(503, refused), Some(Own::Failed(refused.to_owned())));
+        assert_eq!(own_words(StatusCode::SERVICE_UNAVAILABLE, "{\"status\": \"down\"}"), None);
+        assert_eq!(own_words(StatusCode::NOT_FOUND, "404 page not found"), None);
+
+        assert_eq!(failure(refused), Some(ProbeError::ConnectionRefused));
+        let tls = "error trying to reach service: tls: first record does not look like a TLS handshake";
+        assert_eq!(failure(tls), Some(ProbeError::Tls));
+        assert_eq!(failure("error trying to reach service: dial tcp 10.4.0.11:8080: i/o timeout"), None, "that may be the way");
     }
 }

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
@@ -13,9 +12,8 @@ use http::uri::PathAndQuery;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,6 +22,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::Question;
+use super::tls::{HTTP2, Tls};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
 
 /// Servers that treat health checks apart look at the first word.
@@ -51,11 +50,15 @@ enum Failure {
 }
 
 /// Asks. `address`: where the connection is made, as `HOST:PORT`.
-pub(super) async fn ask(question: &Question, address: &str, tls: &Arc<ClientConfig>) -> Result<ProbeAnswer, NotAsked> {
+pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result<ProbeAnswer, NotAsked> {
     let path = if question.path.is_empty() { "/" } else { &*question.path };
     let uri: PathAndQuery = path.parse().map_err(|_| NotAsked::Path(question.path.clone()))?;
-    let request = Request::get(uri.as_str())
-        .header(HOST, host(question))
+    // HTTP/2 has the host in the address, HTTP/1 in a header.
+    let request = match question.http2 {
+        true => Request::get(format!("https://{}{uri}", host(question))),
+        false => Request::get(uri.as_str()).header(HOST, host(question)),
+    };
+    let request = request
         .header(USER_AGENT, AGENT)
         .header(ACCEPT, "*/*")
         .body(Empty::<Bytes>::new())
@@ -113,7 +116,7 @@ fn seconds(time: Duration) -> String {
 async fn exchange(
     question: &Question,
     address: &str,
-    tls: &Arc<ClientConfig>,
+    tls: &Tls,
     request: Request<Empty<Bytes>>,
     start: Instant,
 ) -> Result<(Response<()>, Duration), Failure> {
@@ -122,8 +125,14 @@ async fn exchange(
         Scheme::Http => over(stream, request, start).await,
         Scheme::Https => {
             let name = ServerName::IpAddress(question.ip.into());
-            let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
-            over(stream.map_err(|error| Failure::Pod(ProbeError::Tls, error.to_string()))?, request, start).await
+            let config = if question.http2 { &tls.http2 } else { &tls.http1 };
+            let stream = TlsConnector::from(config.clone()).connect(name, stream).await;
+            let stream = stream.map_err(|error| Failure::Pod(ProbeError::Tls, error.to_string()))?;
+            match question.http2 {
+                false => over(stream, request, start).await,
+                true if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => over_http2(stream, request, start).await,
+                true => Err(Failure::Pod(ProbeError::Protocol, "the server speaks TLS, but not HTTP/2".to_owned())),
+            }
         }
     }
 }
@@ -134,6 +143,23 @@ async fn over(
     start: Instant,
 ) -> Result<(Response<()>, Duration), Failure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| asking(&error))?;
+    // Ends with this function, whichever way that ends.
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let response = sender.send_request(request).await.map_err(|error| asking(&error))?;
+    let latency = start.elapsed();
+    let (head, body) = response.into_parts();
+    drain(body).await;
+    Ok((Response::from_parts(head, ()), latency))
+}
+
+async fn over_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Empty<Bytes>>,
+    start: Instant,
+) -> Result<(Response<()>, Duration), Failure> {
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(|error| asking(&error))?;
     // Ends with this function, whichever way that ends.
     let mut driver = JoinSet::new();
     driver.spawn(connection);

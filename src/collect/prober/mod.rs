@@ -1,7 +1,8 @@
 //! Asks pods what a health check would ask them, from within the cluster.
 //!
 //! Enters: questions. Leaves: answers in the world; those to questions that are no longer wanted are forgotten. Never: asks an address that
-//! no pod can have (loopback, link-local, the metadata server); asks faster than [`PACE`]; asks while it is not active.
+//! no pod can have (loopback, link-local, the metadata server), or a pod of a namespace that is to be left alone; asks faster than
+//! [`PACE`]; asks while it is not active.
 
 mod ask;
 mod tls;
@@ -12,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::world::{Change, World};
 use crate::snapshot::probe::{ProbeAnswer, Scheme};
 use ask::NotAsked;
+use tls::Tls;
 
 /// How often a question is asked again.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -44,12 +45,31 @@ pub struct Question {
     pub port: u16,
     /// HTTP or HTTPS.
     pub scheme: Scheme,
+    /// HTTP/2 is spoken, and nothing else.
+    pub http2: bool,
     /// Path; `/` when empty.
     pub path: Box<str>,
     /// Host header; the address when empty.
     pub host: Box<str>,
     /// The health check's timeout.
     pub timeout: Duration,
+}
+
+/// What can be set about asking pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// Whether pods are asked.
+    pub enabled: bool,
+    /// Namespaces whose pods are not asked.
+    pub exclude_namespaces: Vec<String>,
+    /// Where connections to a pod's `IP:PORT` are made instead, as `HOST:PORT`.
+    pub connect_to: BTreeMap<String, String>,
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        Self { enabled: true, exclude_namespaces: Vec::new(), connect_to: BTreeMap::new() }
+    }
 }
 
 /// Counters for whoever publishes metrics.
@@ -113,7 +133,7 @@ impl Prober {
 pub(super) struct Asker {
     world: Arc<World>,
     prober: Prober,
-    connect_to: BTreeMap<String, String>,
+    settings: ProbeSettings,
     active: watch::Receiver<bool>,
     /// When each question is due; `None` while it is being asked.
     due: BTreeMap<Question, Option<Instant>>,
@@ -123,16 +143,11 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(
-        world: &Arc<World>,
-        enabled: bool,
-        connect_to: BTreeMap<String, String>,
-        active: &watch::Receiver<bool>,
-    ) -> (Self, Prober) {
+    pub(super) fn new(world: &Arc<World>, settings: ProbeSettings, active: &watch::Receiver<bool>) -> (Self, Prober) {
         let shared = Shared {
             wanted: Mutex::default(),
             changed: Notify::new(),
-            enabled,
+            enabled: settings.enabled,
             asked: AtomicBool::new(true),
             results: Mutex::default(),
         };
@@ -140,7 +155,7 @@ impl Asker {
         let asker = Self {
             world: world.clone(),
             prober: prober.clone(),
-            connect_to,
+            settings,
             active: active.clone(),
             due: BTreeMap::new(),
             fresh: BTreeSet::new(),
@@ -154,7 +169,7 @@ impl Asker {
         if !self.prober.shared.enabled {
             return;
         }
-        let tls = match tls::config() {
+        let tls = match Tls::new() {
             Ok(tls) => tls,
             Err(error) => {
                 tracing::error!("pods cannot be asked, TLS is not available: {error}");
@@ -168,7 +183,7 @@ impl Asker {
         }
     }
 
-    async fn ask_while_active(&mut self, tls: &Arc<ClientConfig>) {
+    async fn ask_while_active(&mut self, tls: &Tls) {
         let mut running: JoinSet<(Question, Result<ProbeAnswer, NotAsked>)> = JoinSet::new();
         let mut active = self.active.clone();
         while *active.borrow_and_update() {
@@ -192,11 +207,7 @@ impl Asker {
     }
 
     /// Starts the question that has waited longest, if its time has come; says when to look again.
-    fn start(
-        &mut self,
-        running: &mut JoinSet<(Question, Result<ProbeAnswer, NotAsked>)>,
-        tls: &Arc<ClientConfig>,
-    ) -> Option<Instant> {
+    fn start(&mut self, running: &mut JoinSet<(Question, Result<ProbeAnswer, NotAsked>)>, tls: &Tls) -> Option<Instant> {
         let now = Instant::now();
         let (due, question) = self.due.iter().filter_map(|(question, due)| due.map(|due| (due, question))).min()?;
         let free = due.max(self.last_start.map_or(now, |last| last + PACE));
@@ -207,7 +218,7 @@ impl Asker {
         self.due.insert(question.clone(), None);
         self.last_start = Some(now);
         let original = SocketAddr::new(question.ip, question.port).to_string();
-        let address = self.connect_to.get(&original).cloned().unwrap_or(original);
+        let address = self.settings.connect_to.get(&original).cloned().unwrap_or(original);
         let tls = tls.clone();
         running.spawn(async move {
             let answer = ask::ask(&question, &address, &tls).await;
@@ -265,7 +276,8 @@ impl Asker {
         let mut due = BTreeMap::new();
         for mut question in questions {
             question.timeout = question.timeout.min(LONGEST);
-            if may_be_asked(question.ip) {
+            let namespace = question.pod.split('/').next().unwrap_or_default();
+            if may_be_asked(question.ip) && !self.settings.exclude_namespaces.iter().any(|excluded| excluded == namespace) {
                 let known = self.due.get(&question).copied();
                 if known.is_none() {
                     self.fresh.insert(question.clone());

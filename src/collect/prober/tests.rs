@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::ask::ask;
-use super::{Asker, Question, may_be_asked, tls};
+use super::tls::Tls;
+use super::{Asker, ProbeSettings, Question, may_be_asked};
 use crate::collect::world::World;
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
 
@@ -24,6 +25,7 @@ fn question(path: &str) -> Question {
         ip: IpAddr::from(POD),
         port: 8080,
         scheme: Scheme::Http,
+        http2: false,
         path: path.into(),
         host: "".into(),
         timeout: Duration::from_secs(2),
@@ -31,7 +33,7 @@ fn question(path: &str) -> Question {
 }
 
 async fn asked(question: &Question, address: &str) -> ProbeAnswer {
-    ask(question, address, &tls::config().expect("TLS")).await.expect("an answer")
+    ask(question, address, &Tls::new().expect("TLS")).await.expect("an answer")
 }
 
 /// An HTTP server that says what it was asked.
@@ -126,7 +128,7 @@ async fn a_reset_is_a_reset() {
 
 #[tokio::test]
 async fn certificates_are_not_looked_at() {
-    let signed = rcgen_certificate();
+    let signed = rcgen_certificate(&[]);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     tokio::spawn(async move {
@@ -144,15 +146,61 @@ async fn certificates_are_not_looked_at() {
     assert_eq!(asked(&question("/"), &address).await.error, Some(ProbeError::Protocol));
 }
 
-fn rcgen_certificate() -> tokio_rustls::TlsAcceptor {
+/// A server that speaks HTTP/2 over TLS alone answers an HTTP/2 health check, and one without HTTP/2 does not.
+#[tokio::test]
+async fn an_http2_health_check_speaks_http2() {
+    let signed = rcgen_certificate(&[b"h2"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = signed.accept(stream).await else { continue };
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let agent = request.headers()["user-agent"].to_str().expect("text").to_owned();
+                    let seen = format!("{} {agent}", request.uri());
+                    let response = http::Response::builder().status(302).header("location", seen).body(());
+                    respond.send_response(response.expect("a response"), true).expect("sent");
+                }
+            });
+        }
+    });
+    let http2 = Question { scheme: Scheme::Https, http2: true, ..question("/healthz") };
+    let answer = asked(&http2, &address).await;
+    assert_eq!((answer.status, answer.error), (Some(302), None), "{answer:?}");
+    assert_eq!(answer.location.as_deref(), Some("https://10.4.0.5/healthz GoogleHC/1.0 (ingress-diagnosis)"));
+
+    let without = plain_tls().await;
+    let answer = asked(&http2, &without).await;
+    assert_eq!(answer.error, Some(ProbeError::Protocol));
+    assert_eq!(answer.message.as_deref(), Some("the server speaks TLS, but not HTTP/2"));
+}
+
+/// A TLS server that says nothing.
+async fn plain_tls() -> String {
+    let signed = rcgen_certificate(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(signed.accept(stream).await);
+        }
+    });
+    address
+}
+
+fn rcgen_certificate(protocols: &[&[u8]]) -> tokio_rustls::TlsAcceptor {
     let made = rcgen::generate_simple_self_signed(["somebody-else.example.com".to_owned()]).expect("a certificate");
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .expect("a configuration");
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
 }
 
@@ -186,11 +234,13 @@ async fn answers_come_and_go_with_the_questions() {
     let world = Arc::new(World::new());
     let (set_active, active) = watch::channel(true);
     let connect_to = [("10.4.0.5:8080".to_owned(), web().await)].into();
-    let (asker, prober) = Asker::new(&world, true, connect_to, &active);
+    let settings = ProbeSettings { exclude_namespaces: vec!["bank".to_owned()], connect_to, ..ProbeSettings::default() };
+    let (asker, prober) = Asker::new(&world, settings, &active);
     let task = tokio::spawn(asker.run());
 
     let metadata = Question { ip: IpAddr::from([169, 254, 169, 254]), ..question("/") };
-    prober.want(vec![question("/"), question("/login"), metadata]);
+    let excluded = Question { pod: "bank/vault-1".into(), ..question("/headers") };
+    prober.want(vec![question("/"), question("/login"), metadata, excluded]);
     let mut statuses = Vec::new();
     while statuses.len() < 2 {
         let changes = tokio::time::timeout(Duration::from_secs(5), world.changes()).await.expect("an answer in time");

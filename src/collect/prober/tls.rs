@@ -1,5 +1,5 @@
 //! TLS as Google's health checks speak it: certificates are not looked at.
-//! Enters: nothing. Leaves: a client configuration. Never: is used for anything but a probe.
+//! Enters: nothing. Leaves: client configurations. Never: is used for anything but a probe.
 
 use std::sync::Arc;
 
@@ -8,8 +8,25 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// A configuration that accepts every certificate.
-pub(super) fn config() -> Result<Arc<ClientConfig>, Error> {
+/// Client configurations that accept every certificate.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    /// For HTTP/1.
+    pub(super) http1: Arc<ClientConfig>,
+    /// For HTTP/2 and nothing else.
+    pub(super) http2: Arc<ClientConfig>,
+}
+
+impl Tls {
+    pub(super) fn new() -> Result<Self, Error> {
+        let http1 = config()?;
+        let mut http2 = http1.clone();
+        http2.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
+    }
+}
+
+fn config() -> Result<ClientConfig, Error> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let verifier = AnyCertificate(provider.signature_verification_algorithms);
     let config = ClientConfig::builder_with_provider(provider)
@@ -17,8 +34,11 @@ pub(super) fn config() -> Result<Arc<ClientConfig>, Error> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(config)
 }
+
+/// The name by which client and server agree on HTTP/2.
+pub(super) const HTTP2: &[u8] = b"h2";
 
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::observed::{Observed, Source, Unknown};
 
 /// A kind of Compute resource.
@@ -100,6 +102,9 @@ pub struct Compute {
     pub errors: BTreeMap<Box<str>, ApiError>,
     /// Kinds that were refused altogether.
     pub unread: BTreeMap<Box<str>, Unknown>,
+    /// When each part was read, where it was not all read at one moment: a group's endpoints by its path, `getHealth` by [`health_key`],
+    /// a list by project and collection.
+    pub read_at: BTreeMap<Box<str>, Timestamp>,
 }
 
 /// A [`Resource`] that has a table in [`Compute`].
@@ -224,6 +229,14 @@ impl Compute {
         Err(self.refused_method::<BackendService>(backend_service, "getHealth"))
     }
 
+    /// When the endpoints of a group were read, with the health that `backend_service` finds; `None`: with all the rest.
+    pub fn group_read_at(&self, backend_service: &str, group: &str) -> Option<Timestamp> {
+        match group.contains("/networkEndpointGroups/") {
+            true => self.read_at.get(group).copied(),
+            false => self.read_at.get(&*health_key(backend_service, group)).copied(),
+        }
+    }
+
     fn refused_method<T: Resource>(&self, path: &str, method: &str) -> Unknown {
         let key = format!("{path}/{method}");
         match self.errors.get(&*key) {
@@ -231,6 +244,11 @@ impl Compute {
             None => self.refused::<T>(path).unwrap_or_else(|| Unknown::not_read(Source::Compute, key)),
         }
     }
+}
+
+/// The name of what `getHealth` of a backend service says of a group.
+pub fn health_key(backend_service: &str, group: &str) -> Box<str> {
+    format!("{backend_service}/getHealth/{group}").into()
 }
 
 fn unknown(resource: &str, error: &ApiError) -> Unknown {

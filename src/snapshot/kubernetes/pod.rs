@@ -163,6 +163,9 @@ pub struct PodStatus {
     /// The conditions.
     #[serde(deserialize_with = "or_default")]
     pub conditions: Vec<Condition>,
+    /// Address of its node.
+    #[serde(rename = "hostIP", deserialize_with = "or_default")]
+    pub host_ip: Box<str>,
     /// Address.
     #[serde(rename = "podIP", deserialize_with = "or_default")]
     pub pod_ip: Box<str>,

@@ -5,9 +5,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ingress_diagnosis::collect::Urgency;
+use ingress_diagnosis::collect::{Urgency, Want};
 use ingress_diagnosis::snapshot::compute::{COLLECTIONS, HealthStatus, NetworkEndpoint, NetworkEndpointGroup};
 use ingress_diagnosis::snapshot::{Compute, Observed, Snapshot, folder};
+use ingress_diagnosis::topology::{Fleet, Grace, Topology};
+use ingress_diagnosis::wanted::{self, Wanted};
 use testbed::google::{Fault, FaultKind};
 use testbed::world::ComputeError;
 use testbed::{Google, World};
@@ -99,7 +101,8 @@ async fn what_was_recorded_is_read() {
     assert!(compute.clone().any(|request| request.body["healthStatus"] == "SHOW"));
     let counted: u64 = running.collector.compute.stats().requests.values().sum();
     assert!(counted <= compute.count() as u64 + 8, "every request is counted");
-    assert!(running.collector.compute.read_at(&neg("a")).is_some());
+    let cart = Want { backend_service: SERVICE.into(), group: neg("a").into(), urgency: Urgency::Settled };
+    assert!(running.collector.compute.read_at(&cart).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,4 +251,32 @@ async fn the_host_project_is_read_as_well() {
     let subnetworks = "projects/host/regions/us-central1/subnetworks";
     running.until("the host's refusal", |snapshot| snapshot.compute.errors.contains_key(subnetworks)).await;
     running.until("lists", listed).await;
+}
+
+/// A healthy backend costs one request per zone that it names beside the lists that all share, and no second opinion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_in_three_zones_costs_three_reads() {
+    let google = Google::start(shop()).await.unwrap();
+    let running = run(nobody(), settings(&google.url()));
+    running.until("lists", listed).await;
+    google.clear_requests();
+    let (snapshot, _) = folder::load(&recorded("shop")).unwrap();
+    let (fleet, grace) = (Fleet::of(&snapshot), Grace::default());
+    let topologies = fleet.targets.iter().filter_map(|target| Topology::of(&snapshot, &fleet, &grace, target));
+    let wanted: Vec<_> = topologies.map(|topology| Wanted::of(&topology)).collect();
+    wanted::tell(wanted.iter(), &running.collector.compute, &running.collector.prober);
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !running.collector.compute.caught_up() {
+        assert!(Instant::now() < limit, "{}", running.state());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let requests = google.requests();
+    let asked = |word: &str| requests.iter().filter(|request| request.path.contains(word)).collect::<Vec<_>>();
+    let mut endpoints: Vec<_> = asked("listNetworkEndpoints").iter().map(|request| request.path.clone()).collect();
+    endpoints.sort();
+    endpoints.dedup();
+    assert_eq!(endpoints.len(), 3, "{endpoints:?}");
+    assert_eq!(asked("listNetworkEndpoints").len(), 3, "each group once");
+    let confirmed = asked("getHealth").into_iter().filter(|request| request.body.to_string().contains("networkEndpointGroups"));
+    assert_eq!(confirmed.count(), 0, "nothing fails, so nobody is asked twice");
 }

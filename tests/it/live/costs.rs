@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
-use super::product::Product;
+use super::oneshot::{Desk, fleet, regional_fleet, text};
+use super::product::{PROGRAM, Product};
 use super::stage::Stage;
 use super::until;
 
@@ -43,4 +44,46 @@ fn requests(cluster: &Cluster, stage: &Stage<'_>) {
     let complete = kubernetes.iter().filter(|request| request["stage"] == "ResponseComplete" || request["verb"] == "watch");
     let pods = stage.pods.requests().len();
     println!("requests: Kubernetes {}, Compute {compute}, Container {}, pods {pods}", complete.count(), google.len() - compute);
+}
+
+/// A single pass over a hundred Ingresses. `INGRESS_DIAGNOSIS` names another build of the program, an optimised one above all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures and proves nothing"]
+async fn costs_of_a_single_pass() {
+    let cluster = Cluster::without_definition().await;
+    let program = std::env::var("INGRESS_DIAGNOSIS").unwrap_or_else(|_| PROGRAM.to_owned());
+    for (world, reads, what) in [
+        (fleet(), 150, "100 Ingresses, 1 zone, 150 reads a minute allowed"),
+        (regional_fleet(), 6000, "100 Ingresses, 3 zones, 6000 reads a minute allowed"),
+    ] {
+        let stage = Stage::of(&cluster, world).await;
+        stage.google.set_latency(Duration::from_millis(5));
+        let mut settings = stage.settings();
+        settings["compute"]["readsPerMinute"] = reads.into();
+        let desk = Desk::new(&cluster, cluster.server.admin_token(), &settings);
+        let mut times = Vec::new();
+        let (mut kubernetes, mut compute, mut rows) = (0, 0, 0);
+        for _ in 0..5 {
+            stage.google.clear_requests();
+            let before = cluster.server.audit().unwrap().len();
+            let start = Instant::now();
+            let done = desk.command_of(&program, &["diagnose", "-A", "-o", "json"]).output().await.unwrap();
+            times.push(start.elapsed());
+            assert!(done.stderr.is_empty(), "{}", text(&done.stderr));
+            rows = text(&done.stdout).matches("\"verdict\": \"Healthy\"").count();
+            let ours = |request: &&serde_json::Value| {
+                request["userAgent"].as_str().is_some_and(|agent| agent.starts_with("ingress-diagnosis/"))
+                    && request["stage"] == "ResponseComplete"
+            };
+            kubernetes = cluster.server.audit().unwrap()[before..].iter().filter(ours).count();
+            compute = stage.google.requests().iter().filter(|request| request.path.starts_with("/compute/")).count();
+        }
+        times.sort();
+        println!(
+            "{what}, 5 ms each: {kubernetes} Kubernetes and {compute} Compute requests, {:.0} ms at best, {:.0} ms in the middle; {rows} healthy",
+            times[0].as_secs_f64() * 1000.0,
+            times[2].as_secs_f64() * 1000.0
+        );
+        stage.clear_loaded().await;
+    }
 }

@@ -84,7 +84,7 @@ async fn each_change_of_the_root_cause_is_said_once_on_the_ingress() {
     first.signal("KILL");
     drop(first);
     let second = stage.run("it-1").await;
-    until_shown(&second).await;
+    second.diagnosed().await;
     second.look_again().await;
     assert_eq!(on(&cluster, &argocd).await, said);
 
@@ -106,7 +106,7 @@ async fn each_change_of_the_root_cause_is_said_once_on_the_ingress() {
     third.signal("KILL");
     drop(third);
     until_leading(&fourth, true).await;
-    until_shown(&fourth).await;
+    fourth.diagnosed().await;
     fourth.look_again().await;
     assert_eq!(on(&cluster, &argocd).await, again);
     answer(&stage, 404).await;
@@ -124,16 +124,6 @@ async fn each_change_of_the_root_cause_is_said_once_on_the_ingress() {
     assert_eq!(on(&cluster, &argocd).await, all);
     let thumbs = ingress(&cluster, "media", "thumbs").await;
     assert_eq!(told(&on(&cluster, &thumbs).await), Vec::<String>::new(), "a healthy one is silent");
-}
-
-/// Waits until it has diagnosed both Ingresses itself.
-async fn until_shown(product: &Product) {
-    until("it has its diagnoses", async || {
-        let text = product.get("/metrics").await?.1;
-        let shown = text.lines().filter(|line| line.starts_with("ingress_diagnosis_verdict{")).count();
-        if shown == BOTH.len() { Ok(()) } else { Err(product.words()) }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,40 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
 
+use ingress_diagnosis::snapshot::folder;
+use ingress_diagnosis::topology::Fleet;
 use serde_json::Value;
 use testbed::World;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::cluster::{Cluster, by_key};
 use super::product::PROGRAM;
 use super::rights::forbid;
 use super::stage::Stage;
-use super::{OWN, played};
-
-/// Worlds of which no two have much in common: a healthy one, a redirect that only a probe sees, refusals, custom resources, a Service
-/// with a standalone NEG, an internal Ingress, scaled to zero.
-const WORLDS: [&str; 4] = ["argocd-redirect", "healthy-neg", "addon-disabled", "provisioning"];
+use super::{OWN, played, until};
 
 /// A folder with what a command needs beside its arguments.
-struct Desk {
+pub struct Desk {
     folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new(cluster: &Cluster, token: &str, settings: &Value) -> Self {
+    pub fn new(cluster: &Cluster, token: &str, settings: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         cluster.server.write_kubeconfig(&folder.path().join("kubeconfig"), token).unwrap();
         std::fs::write(folder.path().join("settings.yaml"), settings.to_string()).unwrap();
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs the program with the settings and the kubeconfig.
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub async fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().await.unwrap()
     }
 
@@ -49,46 +49,33 @@ impl Desk {
         command.output().await.unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(PROGRAM);
+    /// The program with its arguments, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> tokio::process::Command {
+        self.command_of(PROGRAM, arguments)
+    }
+
+    /// The same for another build of the program.
+    pub fn command_of(&self, program: &str, arguments: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program);
         command.args(arguments).arg("--config").arg(self.path("settings.yaml")).env("KUBECONFIG", self.path("kubeconfig"));
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").kill_on_drop(true);
         command
     }
 
     /// The diagnoses that it prints, by namespace and name.
-    async fn diagnoses(&self, arguments: &[&str]) -> BTreeMap<String, Value> {
+    pub async fn diagnoses(&self, arguments: &[&str]) -> BTreeMap<String, Value> {
         let output = self.run(&[&["diagnose", "-o", "json"], arguments].concat()).await;
         let list = serde_json::from_slice(&output.stdout);
         by_key(list.unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr))))
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_is_diagnosed_as_its_folder_is() {
-    let cluster = Cluster::without_definition().await;
-    let mut wrong = Vec::new();
-    for folder in WORLDS {
-        let stage = Stage::open(&cluster, folder).await;
-        let desk = Desk::new(&cluster, &cluster.token, &stage.settings());
-        let expected = played::expected(&stage.world, &stage.settings());
-        let seen = desk.diagnoses(&["-A", way(&stage.world)]).await;
-        wrong.extend(differences(&expected, &seen, &stage.world).into_iter().map(|difference| format!("{folder}: {difference}")));
-        stage.world.clear(&cluster.server).await.unwrap();
-    }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Pods are asked where somebody asked them when it was recorded.
-fn way(world: &World) -> &'static str {
-    if world.probes.is_some() { "--probe=direct" } else { "--probe=off" }
-}
-
-fn differences(expected: &BTreeMap<String, Value>, seen: &BTreeMap<String, Value>, world: &World) -> Vec<String> {
+/// How what is seen differs from what is expected, in words.
+pub fn differences(expected: &BTreeMap<String, Value>, seen: &BTreeMap<String, Value>, world: &World) -> Vec<String> {
     let keys: BTreeSet<&String> = expected.keys().chain(seen.keys()).collect();
     let taken_at = world.meta.taken_at.to_string();
     let of = |all: &BTreeMap<String, Value>, key: &String| all.get(key).cloned().unwrap_or_default();
@@ -131,61 +118,38 @@ async fn a_hundred_ingresses_take_fifteen_requests_that_only_read() {
 }
 
 /// A hundred healthy Ingresses, each with one network endpoint group: a zonal cluster.
-fn fleet() -> World {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg");
-    World::read(root).unwrap().in_one_zone().copies(&["shop", "status"], 50).unwrap()
+pub fn fleet() -> World {
+    a_hundred_of(&healthy().in_one_zone())
+}
+
+/// The same in three zones, so with three groups each.
+pub fn regional_fleet() -> World {
+    a_hundred_of(&healthy())
+}
+
+fn healthy() -> World {
+    World::read(healthy_folder()).unwrap()
+}
+
+fn healthy_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/healthy-neg")
+}
+
+/// What GKE makes for a copy is called as GKE would call it.
+fn a_hundred_of(world: &World) -> World {
+    let ids = Fleet::of(&folder::load(&healthy_folder()).unwrap().0).ids;
+    let names = |namespace: &str| {
+        [ids.neg(namespace, "cart", 80).unwrap(), format!("-{}", ids.load_balancer_v2(namespace, "cart").unwrap())]
+    };
+    let old = names("shop");
+    let renames = |at: usize| old.iter().cloned().zip(names(&format!("shop{at:03}"))).collect();
+    world.copies(&["shop"], 100, renames).unwrap()
 }
 
 /// The requests of the program's own ServiceAccount.
 fn ours(audit: &[Value]) -> Vec<Value> {
     let own = format!("system:serviceaccount:{OWN}:{OWN}");
     audit.iter().filter(|request| request["user"]["username"] == own && request["stage"] == "ResponseComplete").cloned().collect()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_capture_is_diagnosed_as_the_cluster_and_as_what_was_loaded() {
-    let cluster = Cluster::without_definition().await;
-    let mut wrong = Vec::new();
-    for folder in WORLDS {
-        let stage = Stage::open(&cluster, folder).await;
-        let desk = Desk::new(&cluster, &cluster.token, &stage.settings());
-        let expected = played::expected(&stage.world, &stage.settings());
-        for name in ["taken", "taken.tar.gz"] {
-            let path = desk.path(name);
-            let done = desk.run(&["capture", path.to_str().unwrap(), "-A", way(&stage.world)]).await;
-            assert_eq!(done.status.code(), Some(0), "{folder}: {}", text(&done.stderr));
-            let seen = desk.diagnoses(&[path.to_str().unwrap()]).await;
-            let differences = differences(&expected, &seen, &stage.world);
-            wrong.extend(differences.into_iter().map(|difference| format!("{folder}, {name}: {difference}")));
-        }
-        wrong.extend(as_sent(&stage.world, &desk.path("taken")).into_iter().map(|difference| format!("{folder}: {difference}")));
-        stage.world.clear(&cluster.server).await.unwrap();
-    }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// What Google sent is taken down as it was sent: every resource that was listed, in its own form.
-fn as_sent(world: &World, folder: &Path) -> Vec<String> {
-    let taken = World::read(folder).unwrap();
-    let (Some(sent), Some(taken)) = (&world.compute, &taken.compute) else { return Vec::new() };
-    let mut differences = Vec::new();
-    for (path, resource) in &taken.resources {
-        let mut sent = sent.resources.get(path).cloned().unwrap_or_default();
-        let mut resource = resource.clone();
-        // The stand-in makes base64 of what is none.
-        for value in [&mut sent, &mut resource] {
-            value.as_object_mut().unwrap().retain(|name, _| !name.ends_with("ingerprint"));
-        }
-        if sent != resource {
-            differences.push(format!("{path} was sent as {sent} and taken down as {resource}"));
-        }
-    }
-    for (group, endpoints) in &taken.endpoints {
-        if sent.endpoints.get(group).cloned().unwrap_or_default() != *endpoints {
-            differences.push(format!("the endpoints of {group} were taken down as {endpoints:?}"));
-        }
-    }
-    differences
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,6 +187,17 @@ async fn a_namespace_or_a_name_is_all_that_is_answered_for() {
     assert_eq!(differences(&one, &seen, &stage.world), Vec::<String>::new());
     let taken = std::fs::read_to_string(path.join("kubernetes.yaml")).unwrap();
     assert!(!taken.contains("thumbs") && !taken.contains("managedFields") && !taken.contains("kind: Secret"));
+
+    // Made anonymous, it says the same of somebody else.
+    let path = desk.path("nobody.tar.gz");
+    let done =
+        desk.run(&["capture", path.to_str().unwrap(), "argocd-server", "-n", "argocd", "--probe=direct", "--redact"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let seen = desk.diagnoses(&[path.to_str().unwrap()]).await;
+    assert_eq!(seen.len(), 1);
+    let (key, object) = seen.first_key_value().unwrap();
+    assert!(!key.contains("argocd"), "{key}");
+    assert_eq!(object["status"]["rootCause"], "HealthCheckRedirected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,7 +230,8 @@ async fn what_may_not_be_read_is_named_and_the_rest_is_diagnosed() {
     let done = desk.without_google(&["diagnose", "-A"]).await;
     let said = text(&done.stderr);
     assert_eq!(said.matches("no Google credentials").count(), 1, "{said}");
-    assert!(text(&done.stdout).contains("Unknown"), "{}", text(&done.stdout));
+    assert!(text(&done.stdout).to_lowercase().contains("unknown"), "{}", text(&done.stdout));
+    assert!(text(&done.stdout).contains("could not be answered"), "{}", text(&done.stdout));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -277,4 +253,39 @@ async fn whom_the_api_server_does_not_know_is_told_so() {
     let said = text(&done.stderr);
     assert_eq!((done.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("there is no Google Cloud project \"nowhere\""), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_is_told_again_when_it_is_something_else() {
+    let cluster = Cluster::without_definition().await;
+    let stage = Stage::open(&cluster, "healthy-neg").await;
+    let desk = Desk::new(&cluster, &cluster.token, &stage.settings());
+    let mut child = desk.command(&["diagnose", "-A", "--watch"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let shown: Arc<Mutex<String>> = Arc::default();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let kept = shown.clone();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            kept.lock().unwrap().push_str(&format!("{line}\n"));
+        }
+    });
+    let until_shown = async |words: &str| {
+        until(&format!("it shows {words:?}"), async || {
+            let shown = shown.lock().unwrap().clone();
+            if shown.contains(words) { Ok(()) } else { Err(shown) }
+        })
+        .await;
+    };
+    until_shown("2 healthy: shop/cart, status/statuspage").await;
+    let ingress = stage.world.of_kind("Ingress").find(|ingress| ingress["metadata"]["name"] == "statuspage").unwrap();
+    cluster.server.delete(&[ingress.clone()]).await.unwrap();
+    until_shown("1 healthy: shop/cart\n").await;
+    let shown = shown.lock().unwrap().clone();
+    assert_eq!(shown.matches("2 healthy").count(), 1, "the same is not printed twice: {shown}");
+    assert!(!shown.contains('\u{1b}'), "nothing is painted over in a pipe: {shown}");
+
+    let pid = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("/bin/sh").args(["-c", "kill -s INT \"$0\"", &pid]).status().unwrap().success());
+    let done = child.wait_with_output().await.unwrap();
+    assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()));
 }

@@ -123,8 +123,24 @@ impl Product {
 
     /// How often it has looked so far.
     pub async fn looks(&self) -> u64 {
+        self.counter("ingress_diagnosis_reconcile_duration_seconds_count ").await
+    }
+
+    /// Waits until it has published diagnoses from facts that it has read itself: what stood before is shown from the first moment.
+    pub async fn diagnosed(&self) {
+        until("it has diagnoses of its own", async || {
+            match self.counter("ingress_diagnosis_compute_facts_age_seconds_count ").await {
+                0 => Err(self.words()),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        self.look_again().await;
+    }
+
+    async fn counter(&self, name: &str) -> u64 {
         let text = self.get("/metrics").await.unwrap_or_default().1;
-        let line = text.lines().find(|line| line.starts_with("ingress_diagnosis_reconcile_duration_seconds_count"));
+        let line = text.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
     }
 

@@ -79,9 +79,14 @@ impl<'a> Stage<'a> {
 
     /// Removes what was loaded, and the diagnoses.
     pub async fn clear(self) {
-        drop(self.leases);
         let stand: Vec<Value> = self.cluster.diagnoses().await.into_values().collect();
         self.cluster.server.delete(&stand).await.unwrap();
+        self.clear_loaded().await;
+    }
+
+    /// Removes what was loaded, where nobody diagnosed it.
+    pub async fn clear_loaded(self) {
+        drop(self.leases);
         self.world.clear(&self.cluster.server).await.unwrap();
     }
 

@@ -6,13 +6,14 @@
 mod product;
 mod show;
 mod stage;
+mod watch;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use testbed::pods::Reply;
-use testbed::{Assets, World};
+use testbed::{Assets, PrometheusAssets, World};
 
 use crate::cargo;
 use stage::Stage;
@@ -21,15 +22,19 @@ use stage::Stage;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Tells the story.
-pub fn run(keep: bool) -> Result<()> {
+pub fn run(keep: bool, prometheus: bool) -> Result<()> {
+    let keep = keep || prometheus;
     println!("Building what is missing.");
     let assets = Assets::locate()?;
+    if prometheus {
+        PrometheusAssets::locate()?;
+    }
     // Of the whole workspace, so that the dependencies are compiled as the tests want them and not once more.
     cargo::run(["build", "--locked", "--workspace", "--bin", "ingress-diagnosis"], &[])?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start Tokio")?;
     runtime.block_on(async {
         tokio::select! {
-            told = story(&assets, keep) => told,
+            told = story(&assets, keep, prometheus) => told,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted.context("cannot wait for Ctrl-C")?;
                 println!("\nEverything that was started is ended.");
@@ -40,12 +45,14 @@ pub fn run(keep: bool) -> Result<()> {
     })
 }
 
-async fn story(assets: &Assets, keep: bool) -> Result<()> {
+async fn story(assets: &Assets, keep: bool, prometheus: bool) -> Result<()> {
     let start = Instant::now();
     let redirect = redirect(assets).await?;
     mend(&redirect).await?;
     let switched_off = switched_off(assets).await?;
     println!("\nTold in {:.0} s.", start.elapsed().as_secs_f64());
+    let clusters = [("argocd", &redirect), ("switched-off", &switched_off)];
+    let _prometheus = if prometheus { Some(watch::watch(&clusters).await?) } else { None };
     if keep {
         println!("\nBoth clusters go on until Ctrl-C.");
         for stage in [&redirect, &switched_off] {

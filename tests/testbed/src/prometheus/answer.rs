@@ -59,6 +59,7 @@ impl Series {
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// `pending` or `firing`.
     pub state: String,
@@ -66,6 +67,8 @@ pub struct Alert {
     pub labels: Labels,
     /// Its annotations, filled in.
     pub annotations: Labels,
+    /// Since when its expression holds.
+    pub active_at: String,
 }
 
 impl Alert {

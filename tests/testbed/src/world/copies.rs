@@ -10,11 +10,12 @@ use super::{Compute, World, is_system};
 
 impl World {
     /// This world with its namespaces `count` times. Only those in `namespaces` are kept and copied; their names are found in the names of
-    /// Compute resources as well.
+    /// Compute resources as well, so no field may be called as they are. `renames` says what else is called differently in the copy of
+    /// this number.
     ///
     /// # Errors
     /// When there is no free address for a copy.
-    pub fn copies(&self, namespaces: &[&str], count: usize) -> Result<Self> {
+    pub fn copies(&self, namespaces: &[&str], count: usize, renames: impl Fn(usize) -> Vec<(String, String)>) -> Result<Self> {
         let kept = |object: &&Value| match object["metadata"]["namespace"].as_str() {
             Some(namespace) => is_system(namespace) || namespaces.contains(&namespace),
             None => {
@@ -25,7 +26,7 @@ impl World {
         let base = Self { objects: self.objects.iter().filter(kept).cloned().collect(), ..self.clone() };
         let mut all: Option<Self> = None;
         for at in 0..count {
-            let copy = base.renamed(namespaces, at);
+            let copy = base.renamed(namespaces, at, &renames(at));
             match &mut all {
                 Some(all) => drop(all.merge(copy)?),
                 None => all = Some(copy),
@@ -65,8 +66,9 @@ impl World {
         world
     }
 
-    fn renamed(&self, namespaces: &[&str], at: usize) -> Self {
+    fn renamed(&self, namespaces: &[&str], at: usize, renames: &[(String, String)]) -> Self {
         let rename = |text: String| {
+            let text = renames.iter().fold(text, |text, (old, new)| text.replace(old.as_str(), new));
             namespaces.iter().fold(text, |text, name| {
                 let new = format!("{name}{at:03}");
                 // As a namespace, in the path of one, and in the name of what GKE makes for one.
