@@ -186,10 +186,11 @@ fn node_tags(topology: &Topology<'_>, rules: &[&Firewall], controllers: Option<&
 }
 
 /// GKE's own rule for traffic among the pods of a cluster, `gke-CLUSTER-HASH-all`, names this tag and the pods of our nodes.
-fn let_pods_in(topology: &Topology<'_>, rules: &[&Firewall], tag: &Box<str>) -> bool {
+fn let_pods_in(topology: &Topology<'_>, rules: &[&Firewall], tag: &str) -> bool {
     let nodes = topology.snapshot.kubernetes.nodes.iter();
     let pods: Vec<Ipv4Net> = nodes.flat_map(|node| &node.spec.pod_cidrs).filter_map(|block| ipv4_block(block)).collect();
-    rules.iter().filter(|rule| rule.name.starts_with("gke-") && rule.target_tags.contains(tag)).any(|rule| {
+    let names = |rule: &&&Firewall| rule.name.starts_with("gke-") && rule.target_tags.iter().any(|own| **own == *tag);
+    rules.iter().filter(names).any(|rule| {
         let mut sources = rule.source_ranges.iter().filter_map(|block| ipv4_block(block)).filter(|block| block.prefix_len() > 0);
         sources.any(|source| pods.iter().any(|block| source.contains(block)))
     })
