@@ -178,7 +178,8 @@ fn node_tags(topology: &Topology<'_>, rules: &[&Firewall], controllers: Option<&
     };
     let pools = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.node_pools.as_ref());
     if let Some((first, others)) = pools.and_then(|pools| pools.split_first()) {
-        let everywhere = first.config.tags.iter().filter(|tag| others.iter().all(|pool| pool.config.tags.contains(*tag)));
+        let held = |tags: &[Box<str>], tag: &str| tags.iter().any(|own| **own == *tag);
+        let everywhere = first.config.tags.iter().filter(|tag| others.iter().all(|pool| held(&pool.config.tags, tag)));
         sure.extend(everywhere.cloned());
     }
     let further = pools.map(|pools| pools.iter().flat_map(|pool| &pool.config.tags).cloned().collect());
