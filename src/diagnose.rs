@@ -345,6 +345,7 @@ fn explains(cause: &Found, effect: &Found) -> bool {
     // What leaves the load balancer programmed cannot be why there is no address.
     let programmed = effect.rule.code == "NoAddress" && cause.severity() == Severity::Warning;
     cause.rule.explains.contains(&effect.rule.code)
+        && effect.finding.beside != Some(cause.rule.code)
         && !programmed
         && (cause.backend.is_none() || effect.backend.is_none() || cause.backend == effect.backend)
 }

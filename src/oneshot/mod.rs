@@ -299,12 +299,9 @@ impl Pass {
         if self.ask.probing != Probing::Proxy {
             return false;
         }
-        let excluded = &self.settings.probe.exclude_namespaces;
-        let may_be_asked = |question: &&Question| {
-            let namespace = question.pod.split('/').next().unwrap_or_default();
-            !excluded.iter().any(|excluded| excluded == namespace)
-        };
-        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter()).filter(may_be_asked);
+        let probe = &self.settings.probe;
+        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter());
+        let questions = questions.filter(|question| !probe.excludes(&question.pod));
         let open: Vec<Question> = questions.filter(|question| self.asked.insert((*question).clone())).cloned().collect();
         if open.is_empty() {
             return false;

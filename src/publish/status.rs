@@ -77,7 +77,7 @@ pub fn status(
         backends,
         inconclusive,
         omitted: None,
-        last_event: None,
+        last_event: stands.and_then(|stands| stands.last_event.clone()),
         conditions: Vec::new(),
     };
     status.conditions = conditions(diagnosis, stands, context);

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::text::{annotate, quote};
-use super::mend::backend_config;
+use super::mend::{backend_config, user_check};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::probe::{ProbeError, Scheme};
 use crate::topology::annotations::{self, keys};
-use crate::topology::{Backend, Topology};
+use crate::topology::{Backend, Role, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -57,10 +57,13 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         let scheme = if plain { "HTTPS" } else { "HTTP" };
         finding = finding.evidence(format!("pod {} readinessProbe scheme", first.question.pod.key()), scheme);
     }
-    finding = finding.evidence(
-        format!("Service {}/{} annotation {}", backend.namespace, backend.service_name, key(backend)),
-        backend.service.as_ref().seen().and_then(|service| service.metadata.annotation(key(backend))).unwrap_or("absent"),
-    );
+    // What uses a standalone group reads no annotation.
+    if backend.role != Role::Standalone {
+        finding = finding.evidence(
+            format!("Service {}/{} annotation {}", backend.namespace, backend.service_name, key(backend)),
+            backend.service.as_ref().seen().and_then(|service| service.metadata.annotation(key(backend))).unwrap_or("absent"),
+        );
+    }
     Ok(Some(mend(topology, backend, plain).iter().fold(finding, |finding, step| finding.fix(step))))
 }
 
@@ -73,6 +76,9 @@ fn key(backend: &Backend<'_>) -> &'static str {
 /// What brings the two together.
 fn mend(topology: &Topology<'_>, backend: &Backend<'_>, plain: bool) -> Vec<String> {
     let wanted = if plain { "HTTPS" } else { "HTTP" };
+    if backend.role == Role::Standalone {
+        return user_check::speak(topology, backend, wanted);
+    }
     let speaks = if plain { &*backend.protocol == "HTTP" } else { &*backend.protocol != "HTTP" };
     // The backend's protocol is right, and only BackendConfig makes the health check speak another.
     if !speaks {

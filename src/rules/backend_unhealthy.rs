@@ -3,7 +3,7 @@
 use super::text::{self, counted, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::kubernetes::Pod;
-use crate::topology::{Backend, GroupKind, Role, Topology, annotations, events};
+use crate::topology::{Backend, GroupKind, Role, State, Topology, annotations, events};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -47,11 +47,15 @@ fn within_rollout(topology: &Topology<'_>, backend: &Backend<'_>) -> bool {
     !pods.is_empty() && pods.into_iter().all(|pod| coming(pod) || leaving(pod))
 }
 
-/// The controller's own last word, where Compute cannot be read. It is written after each successful sync, at most 10 minutes apart:
+/// The controller's own last word, where Compute tells nothing of the endpoints. It is written after each successful sync, at most 10 minutes apart:
 /// beside a standing warning, or without a recent heartbeat, it may be old and accuses nobody.
 fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Option<Finding> {
     // The first health checks of a young load balancer are still to come.
     let ingress = topology.ingress().filter(|_| !topology.young())?;
+    // Beside endpoints whose health was read, those that were not read may well pass.
+    if backend.members_seen().any(|member| member.state != State::Unknown) {
+        return None;
+    }
     let name = backend.backend_service_path.as_deref()?.rsplit('/').next()?.to_owned();
     let states = annotations::backends(ingress);
     let state = states.get(&*name).filter(|state| matches!(&***state, "UNHEALTHY" | "TIMEOUT"))?;

@@ -101,3 +101,32 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
             .fix(own),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::world;
+
+    const CODE: &str = "DefaultBackendUnavailable";
+    const TEXT: &str = "Translation failed: invalid ingress spec: failed to retrieve the system default backend service \"kube-system/default-http-backend\" with port \"&ServiceBackendPort{Name:http,Number:0,}\": could not find service \"kube-system/default-http-backend\"";
+
+    #[test]
+    fn where_services_are_unread_the_controller_is_believed() {
+        let blind = world("healthy-neg").unread("services");
+        assert!(!blind.codes("shop/cart").contains(&CODE));
+        assert!(blind.inconclusive("shop/cart").contains(&CODE));
+        assert!(blind.warned("shop/cart", "Translate", TEXT).codes("shop/cart").contains(&CODE));
+        // What is there now was mended.
+        assert!(world("healthy-neg").warned("shop/cart", "Translate", TEXT).codes("shop/cart").is_empty());
+    }
+
+    #[test]
+    fn a_starting_pod_is_no_excuse_for_what_the_load_balancer_has_given_up() {
+        let mut young = world("default-backend-pending");
+        let now = young.ago(1);
+        for object in young.objects.iter_mut().filter(|object| object["kind"] == "Pod" && object["metadata"]["namespace"] == "kube-system") {
+            object["metadata"]["creationTimestamp"] = now.clone().into();
+        }
+        let diagnosis = young.diagnosed("shop/cart");
+        assert_eq!(diagnosis.and_then(|diagnosis| diagnosis.root_cause), Some(CODE));
+    }
+}

@@ -74,6 +74,8 @@ pub struct Finding {
     pub breaks: bool,
     /// Since when, where something says so.
     pub since: Option<Timestamp>,
+    /// Code of a rule that explains others of this finding's code, and not this one.
+    pub beside: Option<&'static str>,
 }
 
 /// Longest message, evidence or fix, in bytes.
@@ -84,7 +86,8 @@ const LIST_LIMIT: usize = 8;
 impl Finding {
     fn new(confidence: Confidence, message: impl Into<String>) -> Self {
         let message = clean(&message.into());
-        Self { severity: None, confidence, message, evidence: Vec::new(), fix: Vec::new(), breaks: false, since: None }
+        let (evidence, fix) = (Vec::new(), Vec::new());
+        Self { severity: None, confidence, message, evidence, fix, breaks: false, since: None, beside: None }
     }
 
     /// The cause itself was seen.
@@ -131,6 +134,13 @@ impl Finding {
     #[must_use]
     pub fn breaking(mut self) -> Self {
         self.breaks = true;
+        self
+    }
+
+    /// Stands beside what the rule of this code finds, not below it.
+    #[must_use]
+    pub fn beside(mut self, code: &'static str) -> Self {
+        self.beside = Some(code);
         self
     }
 

@@ -10,7 +10,7 @@ use super::text::{counted, some_of};
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
 use crate::topology::firewall::{Closed, priority};
 use crate::topology::vpc::{self, HEALTH_CHECK_RANGES, Vpc};
-use crate::topology::{Backend, Member, State, Topology};
+use crate::topology::{Backend, GroupKind, Member, SliceEndpoint, State, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -26,7 +26,8 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
-    let failing: Vec<_> = backend.unhealthy().filter(|member| settled(topology, backend, member)).collect();
+    let failing: Vec<_> =
+        backend.unhealthy().filter(|member| settled(topology, backend, member) && wanted(backend, member)).collect();
     if !failing.iter().any(|member| member.address.parse::<Ipv4Addr>().is_ok()) {
         return unless_unread(backend);
     }
@@ -81,6 +82,14 @@ fn unless_unread(backend: &Backend<'_>) -> Answer {
 /// Its pod, if one is known, has been there long enough for the controller to open its port.
 fn settled(topology: &Topology<'_>, backend: &Backend<'_>, member: &Member<'_>) -> bool {
     member.pod.is_none() || topology.lasted_when_read(backend, Backend::serving_since(member), topology.grace.rollout)
+}
+
+/// The pods serve at its port, as far as the slices tell: for an endpoint that was left behind the controller opens nothing.
+fn wanted(backend: &Backend<'_>, member: &Member<'_>) -> bool {
+    let served = |one: &SliceEndpoint<'_>| one.port.map(i64::from);
+    let endpoints = backend.endpoints.as_deref().unwrap_or_default();
+    let mut ports = endpoints.iter().filter_map(served).peekable();
+    backend.kind == GroupKind::InstanceGroup || ports.peek().is_none() || ports.any(|port| port == member.port)
 }
 
 /// What does not get through, each source and port once.

@@ -22,7 +22,7 @@ pub static RULE: Rule = Rule {
 };
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
-    if backend.role != Role::Routed {
+    if backend.role == Role::SystemDefault {
         return Ok(None);
     }
     let Some(wrong) = backend.wrong_health_port(topology)? else { return Ok(None) };
@@ -52,7 +52,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         _ => finding.evidence("ports that the containers declare", some_of(&wrong.declared, 6)),
     };
     let Some(right) = right else {
-        return Ok(Some(finding.fix(format!("correct spec.healthCheck.port in {} to the port where the pods listen", backend_config::place(backend)))));
+        return Ok(Some(finding.fix(format!("correct {} to the port where the pods listen", backend_config::field(backend, "port")))));
     };
     let steps = backend_config::set(topology, backend, &json!({"port": right}));
     Ok(Some(steps.iter().fold(finding, |finding, step| finding.fix(step))))

@@ -34,7 +34,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     for one in &rejected {
         finding = finding.evidence(one.place(), one.answer.status.unwrap_or_default().to_string());
     }
-    if let Some(check) = backend.health_check.as_ref().seen() {
+    if let Some(check) = backend.health_check.as_ref().seen().filter(|check| !check.description.is_empty()) {
         finding = finding.evidence(format!("health check {} description", check.name), &check.description);
     }
     let namespace = quote(backend.namespace);

@@ -3,8 +3,9 @@
 use super::text::{project_flag, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::Observed;
-use crate::topology::Topology;
 use crate::topology::addon::Off;
+use crate::topology::class::has_finalizer;
+use crate::topology::{Class, Topology};
 
 /// The rule.
 pub static RULE: Rule = Rule {
@@ -21,6 +22,8 @@ pub static RULE: Rule = Rule {
 
 fn check(topology: &Topology<'_>) -> Answer {
     let (kind, off) = match topology.ingress() {
+        // One that has left GKE for good misses nobody.
+        Some(ingress) if topology.class() == Some(Class::Left) && !has_finalizer(ingress) => return Ok(None),
         Some(_) => ("Ingress", topology.addon_off()?),
         // Standalone network endpoint groups are the add-on's work, too; what is missing of it elsewhere does not tell about a Service.
         None if matches!(topology.snapshot.cluster, Observed::Present(_)) => ("Service", topology.addon_off()?),
@@ -48,4 +51,30 @@ fn check(topology: &Topology<'_>) -> Answer {
         )
     };
     Ok(Some(finding.fix(fix)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{codes, world};
+    use crate::topology::{TargetKind, TargetRef};
+
+    #[test]
+    fn who_moved_to_another_controller_does_not_miss_it() {
+        let mut off = world("stale-status");
+        off.cluster["addonsConfig"]["httpLoadBalancing"] = json!({"disabled": true});
+        assert_eq!(off.codes("forum/threads"), ["StaleStatus"]);
+    }
+
+    /// Standalone network endpoint groups are frozen with the rest.
+    #[test]
+    fn a_service_with_a_group_of_its_own_is_told_where_the_switch_was_read() {
+        let target = || TargetRef { kind: TargetKind::Service, namespace: "payments".into(), name: "ledger".into() };
+        let mut off = world("standalone-neg-attached");
+        off.cluster["addonsConfig"]["httpLoadBalancing"] = json!({"disabled": true});
+        assert_eq!(codes(&off.diagnosis(target())), ("Degraded", vec!["HttpLoadBalancingDisabled"]));
+        off.cluster = json!(null);
+        assert_eq!(codes(&off.diagnosis(target())), ("Healthy", vec![]));
+    }
 }

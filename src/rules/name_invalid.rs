@@ -24,7 +24,8 @@ pub static RULE: Rule = Rule {
 const TEXT: &str = "must comply with RFC1035";
 
 fn check(topology: &Topology<'_>) -> Answer {
-    let Some(ingress) = topology.ingress() else { return Ok(None) };
+    // One that is being deleted needs no name any more.
+    let Some(ingress) = topology.ingress().filter(|ingress| ingress.metadata.deletion_timestamp.is_none()) else { return Ok(None) };
     let name = topology.name();
     let errors = topology.sync_errors().unwrap_or_default();
     let said = errors.iter().rev().find(|(_, error)| error.contains(TEXT));
@@ -70,6 +71,14 @@ mod tests {
     fn a_dot_is_enough() {
         assert_eq!(without_events().found("media/player.v2", CODE).len(), 1);
         assert_eq!(without_events().unread("events").found("media/player.v2", CODE).len(), 1);
+    }
+
+    #[test]
+    fn not_once_it_is_being_deleted() {
+        let mut going = world("name-invalid");
+        let asked = going.ago(2);
+        going.object("Ingress", "media", "player.v2")["metadata"]["deletionTimestamp"] = asked.into();
+        assert!(going.codes("media/player.v2").is_empty());
     }
 
     #[test]

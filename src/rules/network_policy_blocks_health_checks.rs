@@ -34,22 +34,24 @@ struct Kept<'a> {
 }
 
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
-    // Behind an instance group the pods see the node's address, which the policy of a node's own traffic lets in.
-    if backend.kind != GroupKind::Neg {
-        return Ok(None);
-    }
     if backend.count(State::Unhealthy) == 0 {
         return unless_unread(topology, backend);
     }
-    let enforced = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.enforces_network_policies());
+    let enforced = network_policy::enforced(topology.snapshot);
     if enforced == Some(false) {
         return Ok(None);
     }
-    let origins = vpc::origins(topology, backend);
-    let mut kept = Vec::new();
-    for member in backend.unhealthy() {
-        kept.extend(keeps_out(topology, backend, member, &origins.proxies)?);
-    }
+    let kept = match backend.kind {
+        GroupKind::Neg => {
+            let origins = vpc::origins(topology, backend);
+            let mut kept = Vec::new();
+            for member in backend.unhealthy() {
+                kept.extend(keeps_out(topology, backend, member, &origins.proxies)?);
+            }
+            kept
+        }
+        GroupKind::InstanceGroup => behind_nodes(topology, backend)?,
+    };
     let Some(first) = kept.first() else { return Ok(None) };
     // A pod that is HEALTHY behind the same closed door shows that the policies are not enforced.
     for member in backend.members_seen().filter(|member| member.state == State::Healthy) {
@@ -71,7 +73,8 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
             "NetworkPolicies {quoted} select the pods and none lets {sources} in to port {ports}: Google's health checks do not arrive"
         )
     };
-    let mut finding = if enforced == Some(true) { Finding::certain(message) } else { Finding::likely(message) };
+    let certain = enforced == Some(true) && backend.kind == GroupKind::Neg;
+    let mut finding = if certain { Finding::certain(message) } else { Finding::likely(message) };
     for policy in &first.policies {
         finding =
             finding.evidence(format!("NetworkPolicy {}/{}", policy.metadata.namespace, policy.metadata.name), in_words(policy));
@@ -94,6 +97,28 @@ fn unless_unread(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         }
     }
     Ok(None)
+}
+
+/// The pods behind an instance group none of whose nodes passes. The nodes hand the health checks on, with their own address or with
+/// Google's: policies that let in neither keep them out.
+fn behind_nodes<'a>(topology: &Topology<'a>, backend: &Backend<'a>) -> Result<Vec<Kept<'a>>, Unknown> {
+    let mut kept = Vec::new();
+    if !backend.none_healthy() {
+        return Ok(kept);
+    }
+    let nodes: Vec<Ipv4Net> =
+        backend.unhealthy().filter_map(|node| Some(Ipv4Net::from(node.address.parse::<std::net::Ipv4Addr>().ok()?))).collect();
+    let Some(port) = backend.endpoint_port().and_then(|port| u16::try_from(port).ok()) else { return Ok(kept) };
+    let pods = backend.pods.as_ref().map_err(Clone::clone)?.iter().copied().filter(|pod| pod.serves() && !pod.terminating());
+    for pod in pods {
+        let policies = network_policy::isolating(&topology.snapshot.kubernetes, pod)?;
+        let shut = |source: &Ipv4Net| !network_policy::admits(&policies, pod, port, IpNet::V4(*source));
+        let sources: Vec<_> = HEALTH_CHECK_RANGES.into_iter().filter(|source| shut(source)).collect();
+        if !sources.is_empty() && nodes.iter().all(shut) {
+            kept.push(Kept { pod, policies, sources, ports: BTreeSet::from([port]) });
+        }
+    }
+    Ok(kept)
 }
 
 /// What a failing endpoint's policies keep out; `None` when they let everything in.

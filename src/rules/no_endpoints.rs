@@ -49,9 +49,12 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         let finding = nobody(topology, backend, service, &selector);
         // Between two releases there may be a moment without a pod.
         let leaving = pods.iter().any(|pod| !pod.finished() && !topology.lasted(pod.metadata.deletion_timestamp, topology.grace.rollout));
-        return Ok((!leaving || scaled_to_zero(topology, backend, service)).then_some(finding));
+        let passing = leaving && !backend.groups_empty() && !scaled_to_zero(topology, backend, service);
+        return Ok((!passing).then_some(finding));
     }
-    if live.iter().all(|pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout)) {
+    // While the load balancer still has endpoints, the next pods may come in time.
+    let coming = live.iter().all(|pod| !topology.lasted(pod.metadata.creation_timestamp, topology.grace.rollout));
+    if coming && !backend.groups_empty() {
         return Ok(None);
     }
     let mut finding = Finding::certain(format!("none of the {} that Service {name:?} selects has been scheduled to a node", counted(live.len(), "pod")));

@@ -63,6 +63,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let finding = Finding::certain(format!("the readinessProbe of container {container:?} is not used for the health check, which asks / instead: {why}"))
         .evidence(format!("pod {pod} container {container} readinessProbe"), &why)
         .evidence(format!("health check {} requestPath", check.name), "/");
+    // With the protocol mended, a probe of another scheme may count; any other still does not.
+    let of_scheme = matches!(first.why, Unusable::Scheme { .. });
+    let finding = if of_scheme { finding } else { finding.beside("BackendProtocolMismatch") };
     let finding = backend_config::ask_elsewhere(topology, backend, question).iter().fold(finding, |finding, step| finding.fix(step));
     Ok(Some(finding.fix(format!(
         "or {mend}; a mended probe counts only after all Ingresses that use this port of Service {} were deleted and made again",

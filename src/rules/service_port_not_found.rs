@@ -104,3 +104,20 @@ fn mend(topology: &Topology<'_>, wrong: &Backend<'_>, right: &ServicePort) -> St
     let patch = serde_json::Value::Array(steps).to_string();
     format!("kubectl -n {} patch ingress {} --type json -p {}", quote(topology.namespace()), quote(topology.name()), quote(&patch))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::world;
+
+    const CODE: &str = "ServicePortNotFound";
+
+    #[test]
+    fn where_services_are_unread_the_controller_is_believed() {
+        let text = |port: &str, service: &str| format!("Translation failed: invalid ingress spec: could not find port \"&ServiceBackendPort{{{port}}}\" in service \"{service}\"");
+        let said = |port, service| world("healthy-neg").unread("services").warned("shop/cart", "Translate", &text(port, service)).codes("shop/cart");
+        assert!(said("Name:,Number:80,", "shop/cart").contains(&CODE));
+        for (port, service) in [("Name:,Number:8080,", "shop/cart"), ("Name:http,Number:0,", "shop/cart"), ("Name:,Number:80,", "shop/other")] {
+            assert!(!said(port, service).contains(&CODE), "{port} {service}");
+        }
+    }
+}

@@ -2,7 +2,6 @@
 
 use super::text::annotate;
 use super::{Answer, Check, Finding, NO_ADDRESS, Rule, Section, Severity};
-use crate::snapshot::Observed;
 use crate::topology::annotations::{self, keys};
 use crate::topology::{Backend, Class, Role, Topology};
 
@@ -24,25 +23,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if backend.role != Role::Routed || topology.class() != Some(Class::External) {
         return Ok(None);
     }
-    let (namespace, name) = (backend.namespace, backend.service_name);
-    let service = match &backend.service {
-        Observed::Present(service) => *service,
-        Observed::Absent => return Ok(None),
-        // The Services cannot be read: the controller, which reads them, may have said it.
-        Observed::Unknown(why) => {
-            let errors = topology.translate_errors()?;
-            let of_it = |error: &str| error.starts_with(&format!("service \"{namespace}/{name}\" is type "));
-            let Some((event, error)) = errors.iter().rev().find(|(_, error)| of_it(error)) else { return Err(why.clone()) };
-            return Ok(Some(
-                Finding::likely(format!(
-                    "Service {name:?} has no node port and does not ask for network endpoint groups for Ingress, so the load balancer cannot reach it"
-                ))
-                .evidence("Ingress event Translate", error)
-                .fix(annotate(namespace, "service", name, keys::NEG, &annotations::neg_with_ingress(None)))
-                .since(event.first),
-            ));
-        }
-    };
+    let Some(service) = backend.service.clone().known()? else { return Ok(None) };
     let type_ = service.type_();
     if !matches!(type_, "ClusterIP" | "ExternalName") {
         return Ok(None);
@@ -51,6 +32,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if annotation.as_ref().is_some_and(|annotation| annotation.ingress) {
         return Ok(None);
     }
+    let (namespace, name) = (backend.namespace, backend.service_name);
     let finding = Finding::certain(format!(
         "Service {name:?} is of type {type_} and does not ask for network endpoint groups for Ingress, so the load balancer cannot reach it"
     ))

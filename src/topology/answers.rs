@@ -14,9 +14,6 @@ use super::health_check::probe_scheme;
 use super::questions::Question;
 use super::{Backend, Topology, network_policy};
 
-/// Pods of a backend that are asked: what the others would answer is the same.
-const MOST_PODS: usize = 5;
-
 /// A pod that serves, whose endpoint fails, and what it answered.
 #[derive(Debug, Clone)]
 pub struct Answered<'a> {
@@ -52,14 +49,16 @@ impl<'a> Backend<'a> {
             return Vec::new();
         }
         let asked = |pod: &Pod| pod.serves() && !pod.terminating() && failing(pod);
-        self.questions().into_iter().filter(|question| asked(question.pod)).take(MOST_PODS).collect()
+        self.questions().into_iter().filter(|question| asked(question.pod)).collect()
     }
 
-    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when the
-    /// health of the endpoints could not be read.
+    /// The answers to [`Backend::failing_questions`], by address; an error when there are such pods and none was asked, or when no
+    /// endpoint is seen to fail and not all could be read.
     pub fn failing_answers(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
-        // Where the API answered without a state, there was nothing to read yet.
-        if let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE) {
+        if self.count(State::Unhealthy) == 0
+            // Where the API answered without a state, there was nothing to read yet.
+            && let Some(why) = self.health_unread().filter(|why| &*why.reason != NO_HEALTH_STATE)
+        {
             return Err(why);
         }
         if let Some(why) = self.not_asked() {
@@ -94,6 +93,9 @@ impl<'a> Backend<'a> {
 
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.
     pub fn failing_answers_in_reach(&self, topology: &Topology<'a>) -> Result<Vec<Answered<'a>>, Unknown> {
+        if network_policy::enforced(topology.snapshot) == Some(false) {
+            return self.failing_answers(topology);
+        }
         let mut in_reach = Vec::new();
         for answered in self.failing_answers(topology)? {
             let pod = answered.question.pod;

@@ -12,6 +12,9 @@ use crate::snapshot::kubernetes::{Event, ServiceNetworkEndpointGroup};
 /// long, while the controller has visibly synced the object since, is over.
 const REPEATED_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 
+/// Of many events about one object only one in five minutes is kept (client-go, the recorder's spam filter): a warning may lag that much.
+const DROPPED_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
 /// The heartbeat of a handled Ingress: `Normal Sync "Scheduled for sync"`, at least every 10 minutes.
 pub fn is_heartbeat(event: &Event) -> bool {
     &*event.reason == "Sync" && &*event.message == "Scheduled for sync"
@@ -53,7 +56,7 @@ pub fn standing_on_ingress<'a>(events: &[&'a Event]) -> Vec<&'a Event> {
     let passed = |event: &Event| {
         let further =
             |other: &Event| other.is_warning() && matches!((stage(event), stage(other)), (Some(at), Some(to)) if to > at);
-        after(latest(events, further), event.last)
+        after(latest(events, further), event.last.map(|last| last + DROPPED_WITHIN))
     };
     events
         .iter()

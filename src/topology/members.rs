@@ -5,18 +5,21 @@
 
 use std::net::IpAddr;
 
-use crate::snapshot::compute::{BackendService, HealthCheck, HealthStatus, NetworkEndpointGroup, normalise, short_name};
+use crate::snapshot::compute::{
+    BackendService, HealthCheck, HealthStatus, NetworkEndpointGroup, location, normalise, short_name,
+};
 use crate::snapshot::kubernetes::Pod;
 use crate::snapshot::{Observed, Source, Unknown};
 
-use super::Topology;
-use super::backend::{Backend, Group, GroupKind, Member, Role, State};
+use super::backend::{Backend, Group, GroupKind, Member, Role, SliceEndpoint, State};
+use super::{Topology, vpc};
 
 impl<'a> Backend<'a> {
     pub(super) fn read_compute(&mut self, topology: &Topology<'a>) {
         let compute = &topology.snapshot.compute;
         if self.role == Role::Standalone {
             self.groups = self.standalone_groups(topology);
+            self.read_users(topology);
             return;
         }
         if self.port.is_none() {
@@ -48,8 +51,9 @@ impl<'a> Backend<'a> {
                 if let Some(link) = backend_service.health_checks.first() {
                     self.health_check = compute.get::<HealthCheck>(&normalise(link, topology.project()));
                 }
-                let groups = backend_service.backends.iter().map(|backend| {
-                    let group = normalise(&backend.group, topology.project()).into_owned();
+                let paths =
+                    backend_service.backends.iter().map(|backend| normalise(&backend.group, topology.project()).into_owned());
+                let groups = paths.filter(|group| !without_endpoints(topology, group)).map(|group| {
                     let members = self.members(topology, &group, Some(path));
                     Group { path: group, members }
                 });
@@ -83,6 +87,8 @@ impl<'a> Backend<'a> {
         let mut groups = Vec::new();
         for path in paths {
             let members = match compute.get::<NetworkEndpointGroup>(&path) {
+                // Of that name, and somebody else's: his endpoints are none of this Service's.
+                Observed::Present(group) if self.is_foreign(topology, group) == Ok(true) => continue,
                 Observed::Present(_) => self.members(topology, &path, None),
                 Observed::Absent => continue,
                 Observed::Unknown(why) => Err(why),
@@ -90,6 +96,20 @@ impl<'a> Backend<'a> {
             groups.push(Group { path, members });
         }
         Ok(groups)
+    }
+
+    /// What somebody made around a standalone group: the health check and the protocol of the backend services that use it, where they agree.
+    fn read_users(&mut self, topology: &Topology<'a>) {
+        let users: Vec<&BackendService> = vpc::users(topology, self).map(|(_, user)| user).collect();
+        let links = users.iter().flat_map(|user| &user.health_checks).map(|link| normalise(link, topology.project()));
+        if let [check] = &*vpc::distinct(links) {
+            self.health_check = topology.snapshot.compute.get::<HealthCheck>(check);
+        }
+        if let [protocol] = &*vpc::distinct(users.iter().map(|user| &user.protocol))
+            && matches!(&***protocol, "HTTP" | "HTTPS" | "HTTP2")
+        {
+            self.protocol = (*protocol).clone();
+        }
     }
 
     /// The endpoints of a group with the health that `backend_service` (any, when `None`) finds, by address.
@@ -106,7 +126,8 @@ impl<'a> Backend<'a> {
         backend_service: Option<&str>,
     ) -> Result<Vec<Member<'a>>, Unknown> {
         let compute = &topology.snapshot.compute;
-        let health = backend_service.map(|path| compute.health_of(path, group));
+        let user = || topology.fleet.users_of_group.get(group)?.first().map(|path| &**path);
+        let health = backend_service.or_else(user).map(|path| compute.health_of(path, group));
         if group.contains("/instanceGroups/") {
             let health = health.unwrap_or_else(|| Err(Unknown::not_read(Source::Compute, format!("{group}/getHealth"))))?;
             return Ok(health
@@ -120,8 +141,15 @@ impl<'a> Backend<'a> {
                 })
                 .collect());
         }
-        let health = health.and_then(Result::ok).unwrap_or_default();
-        let endpoints = compute.endpoints_of(group)?;
+        let health = health.and_then(Result::ok);
+        let endpoints = match (compute.endpoints_of(group), health) {
+            (Ok(endpoints), _) => endpoints,
+            (Err(why), Some(health)) if health.is_empty() && self.may_hold(topology, group) => return Err(why),
+            // `getHealth` names the endpoints as well, those that were asked already.
+            (Err(_), Some(health)) => return Ok(health.iter().map(|status| self.checked(status)).collect()),
+            (Err(why), None) => return Err(why),
+        };
+        let health = health.unwrap_or_default();
         Ok(endpoints
             .iter()
             .map(|entry| {
@@ -162,6 +190,27 @@ impl<'a> Backend<'a> {
             .collect())
     }
 
+    /// An endpoint of a network endpoint group as `getHealth` names it.
+    fn checked(&self, status: &HealthStatus) -> Member<'a> {
+        let address = if status.ip_address.is_empty() { &status.ipv6_address } else { &status.ip_address };
+        Member {
+            address: address.clone(),
+            port: status.port,
+            node: short_name(&status.instance).into(),
+            state: either(&status.health_state, &status.ipv6_health_state),
+            pod: self.pod_at(&status.ip_address, status.port).or_else(|| self.pod_at(&status.ipv6_address, status.port)),
+        }
+    }
+
+    /// A group that was not listed may have endpoints: its size says so, or the slices have some in its zone.
+    fn may_hold(&self, topology: &Topology<'a>, group: &str) -> bool {
+        let sized = topology.snapshot.compute.get::<NetworkEndpointGroup>(group).seen().is_some_and(|group| group.size > 0);
+        let here = |one: &SliceEndpoint<'_>| {
+            !one.endpoint.terminating() && one.endpoint.zone.as_deref().is_none_or(|zone| Some(zone) == location(group))
+        };
+        sized || self.endpoints.as_ref().map_or(true, |endpoints| endpoints.iter().any(here))
+    }
+
     /// The pod of this Service at an address; of several on one node's network the one with the port.
     fn pod_at(&self, address: &str, port: i64) -> Option<&'a Pod> {
         // Compute writes IPv6 addresses out, Kubernetes shortens them.
@@ -178,6 +227,12 @@ impl<'a> Backend<'a> {
             self.pods.as_deref().unwrap_or_default().iter().copied().find(|pod| !pod.finished() && pod.has_address(address))
         })
     }
+}
+
+/// A group that stands for a service elsewhere, which somebody put beside the controller's: no health check looks at it.
+fn without_endpoints(topology: &Topology<'_>, group: &str) -> bool {
+    let type_ = topology.snapshot.compute.get::<NetworkEndpointGroup>(group).seen().map(|group| &*group.network_endpoint_type);
+    matches!(type_, Some("SERVERLESS" | "PRIVATE_SERVICE_CONNECT" | "INTERNET_FQDN_PORT" | "INTERNET_IP_PORT"))
 }
 
 fn either(v4: &str, v6: &str) -> State {

@@ -121,7 +121,10 @@ impl<'a> Backend<'a> {
         let about = |event: &&&'a Event, reason: &str| &*event.reason == reason && self.names_syncer(&event.message);
         let last = |reason: &str| events.iter().filter(|event| about(event, reason)).max_by_key(|event| event.last);
         let Some(entered) = last("EnterDegradedMode") else { return Ok(None) };
-        if last("ExitDegradedMode").is_some_and(|left| left.last >= entered.last) {
+        // An exit that names no group ends it for all of the Service.
+        let group = format!("{}/{}-", self.namespace, self.service_name);
+        let nameless = events.iter().filter(|event| &*event.reason == "ExitDegradedMode" && !event.message.contains(&group));
+        if last("ExitDegradedMode").into_iter().chain(nameless).any(|left| left.last >= entered.last) {
             return Ok(None);
         }
         let base = entered.message.split_once(" due to sync err: ").map_or("", |(_, base)| base);

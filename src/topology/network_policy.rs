@@ -1,13 +1,16 @@
 //! What NetworkPolicies let in to a pod.
 //!
 //! Enters: the policies of a namespace, a pod, a port, a source. Leaves: whether the source is let in.
-//! Never: guesses which pod a request comes from: a rule that names pods or namespaces admits no load balancer, and maybe no prober.
+//! Never: guesses which pod a request comes from: a rule that names pods or namespaces admits no load balancer, and maybe no prober,
+//! unless it names all of them.
 //! Source: the Kubernetes NetworkPolicy API; a pod that no policy selects is open.
 
 use ipnet::IpNet;
 
-use crate::snapshot::Unknown;
-use crate::snapshot::kubernetes::{Kubernetes, NetworkPolicy, NetworkPolicyPort, NetworkPolicyRule, Pod, PortRef};
+use crate::snapshot::kubernetes::{
+    Kubernetes, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicyRule, Pod, PortRef,
+};
+use crate::snapshot::{Snapshot, Unknown};
 
 /// The policies that isolate a pod for incoming traffic, by name. A pod on the node's network is not isolated.
 pub fn isolating<'a>(kubernetes: &'a Kubernetes, pod: &Pod) -> Result<Vec<&'a NetworkPolicy>, Unknown> {
@@ -24,6 +27,11 @@ pub fn isolating<'a>(kubernetes: &'a Kubernetes, pod: &Pod) -> Result<Vec<&'a Ne
         .collect())
 }
 
+/// Whether NetworkPolicies keep anybody out in this cluster; `None` when nothing says so.
+pub fn enforced(snapshot: &Snapshot) -> Option<bool> {
+    snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.enforces_network_policies())
+}
+
 /// Whether one of the policies lets all of `source` in to the pod's port.
 pub fn admits(policies: &[&NetworkPolicy], pod: &Pod, port: u16, source: IpNet) -> bool {
     let rules = || rules(policies).filter(|rule| on_port(rule, pod, port));
@@ -35,9 +43,10 @@ pub fn admits(policies: &[&NetworkPolicy], pod: &Pod, port: u16, source: IpNet) 
     IpNet::aggregate(&blocks).iter().any(|block| block.contains(&source))
 }
 
-/// Whether the policies may keep another pod of the cluster out: none of them lets everybody in.
+/// Whether the policies may keep another pod of the cluster out: none of them lets everybody in, or every pod.
 pub fn may_keep_prober_out(policies: &[&NetworkPolicy], pod: &Pod, port: u16) -> bool {
-    !policies.is_empty() && !rules(policies).any(|rule| on_port(rule, pod, port) && rule.from.is_empty())
+    let all_pods = |rule: &NetworkPolicyRule| rule.from.is_empty() || rule.from.iter().any(NetworkPolicyPeer::all_pods);
+    !policies.is_empty() && !rules(policies).any(|rule| on_port(rule, pod, port) && all_pods(rule))
 }
 
 fn rules<'a>(policies: &'a [&'a NetworkPolicy]) -> impl Iterator<Item = &'a NetworkPolicyRule> {

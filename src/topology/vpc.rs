@@ -168,14 +168,32 @@ fn node_tags(topology: &Topology<'_>, rules: &[&Firewall], controllers: Option<&
     let own: BTreeSet<_> = of_gke.iter().copied().filter(|tag| cluster.is_empty() || is_clusters(tag, cluster)).collect();
     let controllers = controllers.and_then(|name| rules.iter().find(|rule| &*rule.name == name));
     let of_controller = || controllers.into_iter().flat_map(|rule| &rule.target_tags);
-    let sure: BTreeSet<Box<str>> = match own.len() {
+    let mut sure: BTreeSet<Box<str>> = match own.len() {
         1 => own.into_iter().cloned().collect(),
-        // Two clusters of one name: the controller's own rule knows which.
-        _ => of_controller().cloned().collect(),
+        // Of several clusters of one name ours is the one whose own rules know the pods' addresses, else that of the controller's rule.
+        _ => {
+            let known: BTreeSet<_> = own.into_iter().filter(|tag| let_pods_in(topology, rules, tag)).collect();
+            if known.len() == 1 { known.into_iter().cloned().collect() } else { of_controller().cloned().collect() }
+        }
     };
-    let further = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.node_pools.as_ref());
-    let further = further.map(|pools| pools.iter().flat_map(|pool| &pool.config.tags).cloned().collect());
+    let pools = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.node_pools.as_ref());
+    if let Some((first, others)) = pools.and_then(|pools| pools.split_first()) {
+        let everywhere = first.config.tags.iter().filter(|tag| others.iter().all(|pool| pool.config.tags.contains(*tag)));
+        sure.extend(everywhere.cloned());
+    }
+    let further = pools.map(|pools| pools.iter().flat_map(|pool| &pool.config.tags).cloned().collect());
     NodeTags { sure, further }
+}
+
+/// GKE's own rule for traffic among the pods of a cluster, `gke-CLUSTER-HASH-all`, names this tag and the pods of our nodes.
+fn let_pods_in(topology: &Topology<'_>, rules: &[&Firewall], tag: &str) -> bool {
+    let nodes = topology.snapshot.kubernetes.nodes.iter();
+    let pods: Vec<Ipv4Net> = nodes.flat_map(|node| &node.spec.pod_cidrs).filter_map(|block| ipv4_block(block)).collect();
+    let names = |rule: &&&Firewall| rule.name.starts_with("gke-") && rule.target_tags.iter().any(|own| **own == *tag);
+    rules.iter().filter(names).any(|rule| {
+        let mut sources = rule.source_ranges.iter().filter_map(|block| ipv4_block(block)).filter(|block| block.prefix_len() > 0);
+        sources.any(|source| pods.iter().any(|block| source.contains(block)))
+    })
 }
 
 /// Where the packets of a backend's load balancer come from besides [`HEALTH_CHECK_RANGES`].

@@ -23,7 +23,7 @@ pub struct WantedGroup {
     pub unhealthy: bool,
     /// GKE's own last word on the backend is that it fails: its annotation, or a readiness gate.
     pub accused: bool,
-    /// The backend service itself is to be asked as well: the endpoints fail, or their list says nothing of their health.
+    /// The backend service itself is to be asked as well: the endpoints fail, or their list was refused or says nothing of their health.
     pub confirm: bool,
     /// It was read, or its reading was refused.
     pub known: bool,
@@ -68,6 +68,9 @@ impl Backend<'_> {
     }
 }
 
+/// Pods of a backend that are asked: what the others would answer is the same.
+const MOST_PODS: usize = 5;
+
 impl<'a> Topology<'a> {
     /// What the target itself says, as a number: another one means that it changed. What controllers write on it does not count.
     pub fn fingerprint(&self) -> u64 {
@@ -98,6 +101,7 @@ impl<'a> Topology<'a> {
             self.add_unattached(&mut wants, backend, place);
             let mut questions = backend.failing_questions();
             questions.retain(|question| self.may_be_asked(question));
+            questions.truncate(MOST_PODS);
             wants.unasked |= questions.iter().any(|question| {
                 let probes = &self.snapshot.probes;
                 probes
@@ -140,10 +144,14 @@ impl<'a> Topology<'a> {
         let members = group.members.as_deref().unwrap_or_default();
         let failing = members.iter().any(|member| member.state == State::Unhealthy);
         let stateless = !members.is_empty() && members.iter().all(|member| member.state == State::Unknown);
-        let confirm = (failing || stateless) && !backend_service.is_empty() && group.path.contains("/networkEndpointGroups/");
+        // Who may not list the endpoints may be told their health all the same.
+        let refused = self.snapshot.compute.endpoints_of(&group.path).is_err_and(|why| !passing(&why));
+        let confirm =
+            (failing || stateless || refused) && !backend_service.is_empty() && group.path.contains("/networkEndpointGroups/");
         let unconfirmed = || self.snapshot.compute.health_of(&backend_service, &group.path).is_err_and(|why| not_read(&why));
         let known = match &group.members {
-            Ok(_) => !(confirm && unconfirmed()),
+            _ if confirm => !unconfirmed(),
+            Ok(_) => true,
             Err(why) => !not_read(why),
         };
         let Place { backend, accused, seen } = place;

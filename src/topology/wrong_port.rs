@@ -7,9 +7,9 @@ use crate::snapshot::Unknown;
 use crate::snapshot::kubernetes::Service;
 use crate::snapshot::probe::ProbeError;
 
-use super::Topology;
 use super::answers::Answered;
 use super::backend::{Backend, GroupKind, State};
+use super::{Topology, annotations};
 
 /// What is known of the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +43,14 @@ impl<'a> Backend<'a> {
         let Some(check) = self.health_check.clone().known()? else { return Ok(None) };
         let fixed = check.http().filter(|http| &*http.port_specification == "USE_FIXED_PORT").and_then(|http| http.port);
         let (Some(port), Some(own)) = (fixed, self.port) else { return Ok(None) };
-        if let Some(why) = self.health_unread() {
-            return Err(why);
+        // Transparent health checks ask GKE's own checker, not the pods.
+        if self.service.as_ref().seen().is_some_and(|service| annotations::transparent_health_checks(service)) {
+            return Ok(None);
         }
-        if self.count(State::Healthy) > 0 || self.count(State::Unhealthy) == 0 {
+        if self.count(State::Unhealthy) == 0 {
+            return self.health_unread().map_or(Ok(None), Err);
+        }
+        if self.count(State::Healthy) > 0 {
             return Ok(None);
         }
         match self.kind {

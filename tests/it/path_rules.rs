@@ -193,6 +193,55 @@ fn policies_that_nobody_enforces_are_not_blamed() {
     assert!(!causes(&found).contains(POLICY) && inconclusive(&found, POLICY));
 }
 
+#[test]
+fn behind_an_instance_group_the_nodes_may_be_let_in() {
+    let sick = |ingress: Option<Value>| {
+        let mut snapshot = world::named("healthy-instance-group");
+        for (name, groups) in &mut snapshot.compute.health {
+            for statuses in groups.values_mut().filter(|_| name.contains("k8s-be-30119")) {
+                std::sync::Arc::make_mut(statuses).iter_mut().for_each(|status| status.health_state = "UNHEALTHY".into());
+            }
+        }
+        if let Some(ingress) = ingress {
+            let policy =
+                json!({"metadata": {"name": "own", "namespace": "legacy"}, "spec": {"podSelector": {}, "ingress": ingress}});
+            snapshot.kubernetes.insert(serde_json::from_value::<NetworkPolicy>(policy).unwrap());
+        }
+        causes(&diagnosis(&snapshot, "frontdesk"))
+    };
+    let from = |cidr: &str| Some(json!([{"from": [{"ipBlock": {"cidr": cidr}}]}]));
+    assert_eq!(sick(None), BTreeSet::from(["BackendUnhealthy"]));
+    assert_eq!(sick(Some(json!([{"from": [{"podSelector": {}}]}]))), BTreeSet::from([POLICY]));
+    assert_eq!(sick(from("10.128.0.0/20")), BTreeSet::from(["BackendUnhealthy"]));
+    assert_eq!(sick(from("0.0.0.0/0")), BTreeSet::from(["BackendUnhealthy"]));
+}
+
+#[test]
+fn of_two_clusters_of_one_name_the_pods_addresses_tell_ours() {
+    let mut snapshot = world::named("firewall-rule-deleted");
+    let others = |name: &str, source: &str| {
+        rule(
+            json!({"name": name, "sourceRanges": [source], "targetTags": ["gke-prod-0badcafe-node"], "allowed": [{"IPProtocol": "tcp"}]}),
+        )
+    };
+    for (name, source) in [("gke-prod-0badcafe-all", "10.64.0.0/14"), ("k8s-fw-l7--9999999999999999", "0.0.0.0/0")] {
+        snapshot.compute.insert_json(&format!("projects/acme-prod/global/firewalls/{name}"), others(name, source)).unwrap();
+    }
+    assert!(causes(&diagnosis(&snapshot, "catalog")).contains(BLOCKED));
+}
+
+#[test]
+fn an_endpoint_left_behind_on_another_port_is_not_the_firewalls() {
+    let mut snapshot = world::named("healthy-neg");
+    for (group, endpoints) in snapshot.compute.endpoints.iter_mut().filter(|(group, _)| group.contains("shop-cart")) {
+        for endpoint in std::sync::Arc::make_mut(endpoints).iter_mut().filter(|_| group.contains("us-central1-b")) {
+            endpoint.network_endpoint.port = 9090;
+            endpoint.healths.iter_mut().for_each(|health| health.health_state = "UNHEALTHY".into());
+        }
+    }
+    assert_eq!(causes(&diagnosis(&snapshot, "cart")), BTreeSet::from(["NegEndpointDrift"]));
+}
+
 const REQUIRED: &str = "FirewallChangeRequired";
 
 #[test]

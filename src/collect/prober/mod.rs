@@ -66,6 +66,14 @@ pub struct ProbeSettings {
     pub connect_to: BTreeMap<String, String>,
 }
 
+impl ProbeSettings {
+    /// Whether a pod, as `namespace/name`, is to be left alone.
+    pub fn excludes(&self, pod: &str) -> bool {
+        let namespace = pod.split('/').next().unwrap_or_default();
+        self.exclude_namespaces.iter().any(|excluded| excluded == namespace)
+    }
+}
+
 impl Default for ProbeSettings {
     fn default() -> Self {
         Self { enabled: true, exclude_namespaces: Vec::new(), connect_to: BTreeMap::new() }
@@ -276,8 +284,7 @@ impl Asker {
         let mut due = BTreeMap::new();
         for mut question in questions {
             question.timeout = question.timeout.min(LONGEST);
-            let namespace = question.pod.split('/').next().unwrap_or_default();
-            if may_be_asked(question.ip) && !self.settings.exclude_namespaces.iter().any(|excluded| excluded == namespace) {
+            if may_be_asked(question.ip) && !self.settings.excludes(&question.pod) {
                 let known = self.due.get(&question).copied();
                 if known.is_none() {
                     self.fresh.insert(question.clone());

@@ -97,6 +97,17 @@ fn written(diagnosis: &Diagnosis, stands: Option<&LastEvent>) -> (IngressDiagnos
     (status(diagnosis, None, context), last)
 }
 
+/// What was said on the target is remembered, and is no reason to write the same status again.
+#[test]
+fn what_was_said_is_no_change() {
+    let read = |minute| Diagnosis { compute_facts_at: Some(at(minute)), ..redirected() };
+    let context = Context { now: at(0), generation: None, docs: "" };
+    let mut stands = status(&read(1), None, context);
+    assert_eq!(stands.last_event, None);
+    stands.last_event = super::last(None, &read(1), at(0));
+    assert_eq!(status(&read(5), Some(&stands), context), stands);
+}
+
 #[test]
 fn the_text_holds_the_reason_and_the_mend() {
     let broken = redirected();

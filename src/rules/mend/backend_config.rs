@@ -1,18 +1,23 @@
-//! The commands that change what a health check asks: a BackendConfig of the Service.
+//! The commands that change what a health check asks: a BackendConfig of the Service; for a standalone group, whose health check is its
+//! user's own, those of [`user_check`].
 //!
 //! Enters: a backend and the fields to set. Leaves: steps of a mend. Never: leaves out what the Service's annotation says already.
 
 use serde_json::{Value, json};
 
+use super::user_check;
 use crate::rules::text::{annotate, patch, quote, some_of};
 use crate::topology::annotations::{self, keys};
 use crate::topology::health_check::passing_path;
 use crate::topology::questions::Question;
-use crate::topology::{Backend, Topology};
+use crate::topology::{Backend, Role, Topology};
 
 /// The steps that set `fields` of `spec.healthCheck`, said and then done: a patch of the BackendConfig that the Service names, else a
 /// new one.
 pub fn set(topology: &Topology<'_>, backend: &Backend<'_>, fields: &Value) -> Vec<String> {
+    if backend.role == Role::Standalone {
+        return user_check::set(topology, backend, fields);
+    }
     let words = fields.as_object().into_iter().flatten().map(|(field, value)| match value {
         Value::String(text) => format!("{field} {text}"),
         value => format!("{field} {value}"),
@@ -41,12 +46,21 @@ pub fn set(topology: &Topology<'_>, backend: &Backend<'_>, fields: &Value) -> Ve
 pub fn ask_elsewhere(topology: &Topology<'_>, backend: &Backend<'_>, question: &Question<'_>) -> Vec<String> {
     match passing_path(question) {
         Some(path) => set(topology, backend, &json!({"requestPath": path})),
-        None => vec![format!("set spec.healthCheck.requestPath in {} to a path that answers 200", place(backend))],
+        None => vec![format!("set {} to a path that answers 200", field(backend, "requestPath"))],
     }
+}
+
+/// A field and where it is set, for a sentence.
+pub fn field(backend: &Backend<'_>, field: &str) -> String {
+    let spec = if backend.role == Role::Standalone { "" } else { "spec.healthCheck." };
+    format!("{spec}{field} in {}", place(backend))
 }
 
 /// Where the fields are set, for a sentence.
 pub fn place(backend: &Backend<'_>) -> String {
+    if backend.role == Role::Standalone {
+        return user_check::place(backend);
+    }
     match named(backend) {
         Some(name) => format!("BackendConfig {}", quote(&name)),
         None => format!("a BackendConfig that Service {} names in its annotation {}", backend.service_name, keys::BACKEND_CONFIG),

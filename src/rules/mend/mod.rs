@@ -5,3 +5,4 @@
 pub mod backend_config;
 pub mod firewall_commands;
 pub mod neg_errors;
+pub mod user_check;

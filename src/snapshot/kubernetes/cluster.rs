@@ -148,6 +148,18 @@ pub struct NetworkPolicyRule {
 pub struct NetworkPolicyPeer {
     /// An address block.
     pub ip_block: Option<IpBlock>,
+    /// Pods of these namespaces.
+    pub namespace_selector: Option<LabelSelector>,
+    /// These pods alone.
+    pub pod_selector: Option<LabelSelector>,
+}
+
+impl NetworkPolicyPeer {
+    /// Every pod of the cluster, whatever its labels.
+    pub fn all_pods(&self) -> bool {
+        let all = |selector: &LabelSelector| selector.match_labels.is_empty() && selector.match_expressions.is_empty();
+        self.namespace_selector.as_ref().is_some_and(all) && self.pod_selector.as_ref().is_none_or(all)
+    }
 }
 
 /// An address block with holes.

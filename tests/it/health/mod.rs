@@ -7,7 +7,9 @@ mod gate;
 mod local;
 mod port;
 mod readiness_probe;
+mod reads;
 mod rollout;
+mod standalone;
 mod timing;
 
 use serde_json::{Value, json};

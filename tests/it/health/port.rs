@@ -73,3 +73,14 @@ fn the_node_port_of_another_service_may_be_meant() {
     world.kubernetes.push(other);
     assert_eq!(world.found(DESK), "Broken BackendUnhealthy");
 }
+
+#[test]
+fn transparent_health_checks_ask_nobody_among_the_containers() {
+    let mut world = sick_cart();
+    world.one("Service", "shop")["metadata"]["annotations"]["networking.gke.io/transparent-health-checker"] =
+        r#"{"enabled":true}"#.into();
+    let check = world.resource("healthChecks", CART_NEG);
+    check["httpHealthCheck"] = json!({"portSpecification": "USE_FIXED_PORT", "port": 7877, "requestPath": "/api/podhealth"});
+    check["description"] = r#"{"k8sResource":"/namespaces/shop/services/cart","config":"TransparentHC"}"#.into();
+    assert_eq!(world.found(CART), "Broken BackendUnhealthy");
+}

@@ -52,3 +52,14 @@ fn the_kubelets_path_is_proposed_where_only_the_port_was_not_declared() {
     let fix = &diagnosis.findings[0].found.finding.fix;
     assert!(fix[1].contains(r#"{"healthCheck":{"requestPath":"/healthz"}}"#), "{fix:?}");
 }
+
+#[test]
+fn a_mended_protocol_makes_no_tcp_probe_count() {
+    let mut world = tcp();
+    world.answers("shop", 8080, "/", &json!({"error": "Protocol"}));
+    assert_eq!(world.found(CART), "Broken BackendProtocolMismatch <BackendUnhealthy ReadinessProbeNotUsed");
+    for pod in world.all("Pod", "shop") {
+        *probe_of(pod) = json!({"httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTPS"}});
+    }
+    assert_eq!(world.found(CART), "Broken BackendProtocolMismatch <ReadinessProbeNotUsed <BackendUnhealthy");
+}

@@ -77,7 +77,9 @@ async fn each_change_of_the_root_cause_is_said_once_on_the_ingress() {
     assert!(message.starts_with("the pods answer the health check on /healthz with 307"), "{message}");
     assert!(message.contains("; mend: kubectl -n argocd patch configmap argocd-cmd-params-cm"), "{message}");
     println!("{} {}: {message}", said[0]["type"], said[0]["reason"]);
+    let writes = cluster.writes();
     first.look_again().await;
+    assert_eq!(cluster.writes(), writes, "what was said is no reason to write the same status again");
     assert_eq!((asked(&cluster), on(&cluster, &argocd).await), (1, said.clone()), "it is said once");
 
     // Started again, it finds it said.
