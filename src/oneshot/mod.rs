@@ -24,6 +24,8 @@ use tokio::time::{Instant, sleep};
 use crate::collect::once::{self, Lists, OnceError, PodProxy, ProxyError};
 use crate::collect::{self, Collector, Question, Settings, Tape, Want, World};
 use crate::diagnose::{Diagnosis, diagnose};
+use crate::snapshot::compute::COLLECTIONS;
+use crate::snapshot::{Observed, Snapshot};
 use crate::topology::{Fleet, Grace, TargetRef, Topology};
 use crate::wanted::{self, Wanted};
 
@@ -35,6 +37,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The same once they have caught up and something that nobody announces is still to come.
 const LOOK_SOON: Duration = Duration::from_millis(20);
+
+/// How long Google may be unwell before the answer says so.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How pods are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -147,8 +152,10 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     let collector =
         collect::start_beside_lists(settings.clone(), &world, collect::Once { tape: ask.tape.clone() }, &active, shutdown);
 
+    // However long Google takes: ages are counted to when Kubernetes was listed, or a Lease would grow stale while we wait.
+    let now = Timestamp::now();
     let (asked, refused, begun) = (BTreeSet::new(), Vec::new(), Instant::now());
-    let mut pass = Pass { ask, settings, world, lists, collector, google, asked, refused, begun };
+    let mut pass = Pass { ask, settings, world, lists, collector, google, now, asked, refused, begun };
     let (look, late) = pass.run(deadline, progress).await?;
     pass.check_project()?;
     let warnings = pass.warnings(late);
@@ -197,6 +204,8 @@ struct Pass {
     collector: Collector,
     /// Whether Google is asked at all.
     google: bool,
+    /// When Kubernetes was listed.
+    now: Timestamp,
     /// Questions that went through the proxy.
     asked: BTreeSet<Question>,
     refused: Vec<ProxyError>,
@@ -237,7 +246,7 @@ impl Pass {
 
     /// Diagnoses everything that was asked for, and tells the readers what that wants.
     fn look(&self) -> Look {
-        let snapshot = self.world.read_at(Timestamp::now());
+        let snapshot = self.world.read_at(self.now);
         let fleet = Fleet::of(&snapshot);
         let targets = fleet.targets.iter().filter(|target| self.ask.is_for(target));
         let mut look =
@@ -250,10 +259,25 @@ impl Pass {
         }
         wanted::tell(look.wanted.iter(), &self.collector.compute, &self.collector.prober);
         look.missed = snapshot.kubernetes.missed().into_iter().filter(|kind| self.lists.is_new(kind)).collect();
-        look.pending = look.wanted.iter().any(|wanted| wanted.lists_pending || wanted.groups_pending)
-            || (self.google && self.collector.compute.hosts_pending(&snapshot))
-            || !self.collector.prober.caught_up();
+        let google = self.google && !look.wanted.is_empty() && self.waits_for_google(&snapshot, &look.wanted);
+        look.pending = google || !self.collector.prober.caught_up();
         look
+    }
+
+    /// Google has not been asked everything yet, or was unwell when it was and is given some time. Credentials that are not accepted will
+    /// not be a moment later.
+    fn waits_for_google(&self, snapshot: &Snapshot, wanted: &[Wanted]) -> bool {
+        let cluster = match &snapshot.cluster {
+            Observed::Unknown(why) => Some(why.clone()),
+            Observed::Present(_) | Observed::Absent => None,
+        };
+        let lists = COLLECTIONS.iter().filter_map(|kind| snapshot.compute.unread_kind(kind));
+        let reasons: BTreeSet<Box<str>> = lists.chain(cluster).map(|why| why.reason).collect();
+        let unwell = wanted.iter().any(|wanted| wanted.lists_pending || wanted.failing);
+        reasons.contains("NotRead")
+            || wanted.iter().any(|wanted| wanted.groups_pending)
+            || self.collector.compute.hosts_pending(snapshot)
+            || (unwell && !reasons.contains("NoCredentials") && self.begun.elapsed() < PATIENCE)
     }
 
     /// Waits until the readers have caught up, or have had some time.
@@ -318,7 +342,7 @@ impl Pass {
     fn check_project(&self) -> Result<(), OneshotError> {
         let snapshot = self.world.read();
         let mut unread = snapshot.compute.unread.values();
-        let every = snapshot.compute.unread.len() == crate::snapshot::compute::COLLECTIONS.len();
+        let every = snapshot.compute.unread.len() == COLLECTIONS.len();
         match unread.next() {
             Some(why) if every && &*why.reason == "notFound" && unread.all(|why| &*why.reason == "notFound") => {
                 Err(OneshotError::NoProject { project: self.settings.project.clone(), message: why.message.to_string() })

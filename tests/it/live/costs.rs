@@ -60,7 +60,7 @@ async fn costs_of_a_single_pass() {
         stage.google.set_latency(Duration::from_millis(5));
         let mut settings = stage.settings();
         settings["compute"]["readsPerMinute"] = reads.into();
-        let desk = Desk::new(&cluster, cluster.server.admin_token(), &settings);
+        let desk = Desk::new(&cluster, &cluster.token, &settings);
         let mut times = Vec::new();
         let (mut kubernetes, mut compute, mut rows) = (0, 0, 0);
         for _ in 0..5 {

@@ -112,7 +112,8 @@ async fn a_hundred_ingresses_take_fifteen_requests_that_only_read() {
         .iter()
         .map(|request| format!("{} {}", request["verb"].as_str().unwrap(), request["requestURI"].as_str().unwrap()))
         .collect();
-    assert!(asked.len() <= 15, "{} requests: {asked:#?}", asked.len());
+    assert!((9..=15).contains(&asked.len()), "{} requests: {asked:#?}", asked.len());
+    println!("{} requests to Kubernetes: {asked:#?}", asked.len());
     let google = stage.google.requests();
     assert!(google.iter().filter(|request| request.path.starts_with("/compute/")).count() <= 120, "{}", google.len());
 }
