@@ -64,7 +64,7 @@ const MESSAGES: [&str; 3] = ["message", "statusMessage", "description"];
 /// Maps whose keys somebody chose.
 const MAPS: [&str; 7] = ["labels", "matchLabels", "selector", "annotations", "data", "domainStatus", "nodeSelector"];
 
-/// Of so many keys the one is taken with which the fewest new words are old ones of somebody else.
+/// Of so many keys the one is taken with which the fewest new words and addresses are old ones of somebody else.
 const TRIES: u8 = 16;
 
 impl Recording {
@@ -99,7 +99,7 @@ fn redacted(recording: &Recording) -> (Recording, Rewriter) {
     let digest = digest(&known);
     let key = |attempt: u8| -> [u8; 32] { Sha256::new().chain_update(digest).chain_update([attempt]).finalize().into() };
     let (first, rewriter) = rewritten(&known, key(0));
-    let clashes = |attempt: &u8| rewriter.words.clashes(key(*attempt));
+    let clashes = |attempt: &u8| rewriter.clashes(key(*attempt));
     match (0..TRIES).min_by_key(clashes) {
         None | Some(0) => (first, rewriter),
         Some(best) => rewritten(&known, key(best)),

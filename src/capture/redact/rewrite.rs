@@ -2,6 +2,7 @@
 //!
 //! Enters: names, paths, hosts, messages. Leaves: the same texts about others. Never: leaves a word that it does not know.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -15,8 +16,10 @@ use super::words::Words;
 /// Names that stand for others, and how the rest is rewritten.
 pub(super) struct Rewriter {
     key: [u8; 32],
-    pub(super) words: Words,
+    words: Words,
     vocabulary: Vocabulary,
+    /// The addresses that were replaced, and the lengths of blocks.
+    addresses: RefCell<BTreeSet<(IpAddr, Option<u32>)>>,
     /// Names that GKE derives from others, with what it derives from the new ones.
     pub(super) derived: BTreeMap<String, String>,
     /// The names of all objects.
@@ -29,7 +32,23 @@ const LONG_NUMBER: usize = 6;
 impl Rewriter {
     pub(super) fn new(key: [u8; 32]) -> Self {
         let words = Words::new(key);
-        Self { key, words, vocabulary: Vocabulary::new(), derived: BTreeMap::new(), names: BTreeSet::new() }
+        let (addresses, derived, names) = Default::default();
+        Self { key, words, vocabulary: Vocabulary::new(), addresses, derived, names }
+    }
+
+    /// How many of the words and addresses that were replaced another key would leave as they are, or make into others of them: somebody
+    /// could take the one for the other. What stays with every key counts with every key.
+    pub(super) fn clashes(&self, key: [u8; 32]) -> usize {
+        let addresses = self.addresses.borrow();
+        let taken = |(address, length): &&(IpAddr, Option<u32>)| {
+            addresses.contains(&(address::replace(&key, *address, *length), *length))
+        };
+        self.words.clashes(key) + addresses.iter().filter(taken).count()
+    }
+
+    fn replace_address(&self, address: IpAddr, length: Option<u32>) -> IpAddr {
+        self.addresses.borrow_mut().insert((address, length));
+        address::replace(&self.key, address, length)
     }
 
     /// A name, a path, a host: nothing stays but the words that everybody uses.
@@ -133,12 +152,12 @@ impl Rewriter {
         let Some((length, address)) = found.filter(|(length, _)| !text[*length..].starts_with(char::is_alphanumeric)) else {
             let dashed = leading(text, |c| c.is_ascii_digit() || c == '-').trim_end_matches('-');
             let address = dashed.replace('-', ".").parse::<IpAddr>().ok()?;
-            let new = address::replace(&self.key, address, None).to_string();
+            let new = self.replace_address(address, None).to_string();
             return Some((dashed.len(), new.replace('.', "-")));
         };
         let behind = text[length..].strip_prefix('/').map(|behind| leading(behind, |c| c.is_ascii_digit()));
         let block = behind.and_then(|digits| digits.parse::<u32>().ok()).filter(|bits| *bits <= 128);
-        Some((length, address::replace(&self.key, address, block).to_string()))
+        Some((length, self.replace_address(address, block).to_string()))
     }
 }
 
