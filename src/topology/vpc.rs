@@ -178,18 +178,19 @@ fn node_tags(topology: &Topology<'_>, rules: &[&Firewall], controllers: Option<&
     };
     let pools = topology.snapshot.cluster.as_ref().seen().and_then(|cluster| cluster.node_pools.as_ref());
     if let Some((first, others)) = pools.and_then(|pools| pools.split_first()) {
-        let everywhere = |tag: &&Box<str>| others.iter().all(|pool| pool.config.tags.contains(tag));
-        sure.extend(first.config.tags.iter().filter(everywhere).cloned());
+        let everywhere = first.config.tags.iter().filter(|tag| others.iter().all(|pool| pool.config.tags.contains(*tag)));
+        sure.extend(everywhere.cloned());
     }
     let further = pools.map(|pools| pools.iter().flat_map(|pool| &pool.config.tags).cloned().collect());
     NodeTags { sure, further }
 }
 
 /// GKE's own rule for traffic among the pods of a cluster, `gke-CLUSTER-HASH-all`, names this tag and the pods of our nodes.
-fn let_pods_in(topology: &Topology<'_>, rules: &[&Firewall], tag: &Box<str>) -> bool {
+fn let_pods_in(topology: &Topology<'_>, rules: &[&Firewall], tag: &str) -> bool {
     let nodes = topology.snapshot.kubernetes.nodes.iter();
     let pods: Vec<Ipv4Net> = nodes.flat_map(|node| &node.spec.pod_cidrs).filter_map(|block| ipv4_block(block)).collect();
-    rules.iter().filter(|rule| rule.name.starts_with("gke-") && rule.target_tags.contains(tag)).any(|rule| {
+    let names = |rule: &&&Firewall| rule.name.starts_with("gke-") && rule.target_tags.iter().any(|own| **own == *tag);
+    rules.iter().filter(names).any(|rule| {
         let mut sources = rule.source_ranges.iter().filter_map(|block| ipv4_block(block)).filter(|block| block.prefix_len() > 0);
         sources.any(|source| pods.iter().any(|block| source.contains(block)))
     })

@@ -278,7 +278,7 @@ async fn who_watches_is_told_again_when_it_is_something_else() {
     };
     until_shown("2 healthy: shop/cart, status/statuspage").await;
     let ingress = stage.world.of_kind("Ingress").find(|ingress| ingress["metadata"]["name"] == "statuspage").unwrap();
-    cluster.server.delete(&[ingress.clone()]).await.unwrap();
+    cluster.server.delete(std::slice::from_ref(ingress)).await.unwrap();
     until_shown("1 healthy: shop/cart\n").await;
     let shown = shown.lock().unwrap().clone();
     assert_eq!(shown.matches("2 healthy").count(), 1, "the same is not printed twice: {shown}");
