@@ -38,6 +38,9 @@ pub enum FolderError {
     /// There is no such folder.
     #[error("there is no folder {0}: name a folder that `capture` wrote")]
     NoFolder(PathBuf),
+    /// There is no such archive.
+    #[error("there is no archive {0}: name one that `capture` wrote")]
+    NoArchive(PathBuf),
     /// There is a file, and its name is not an archive's.
     #[error("{0} is a file: name a folder that `capture` wrote, or its .tar.gz")]
     NotAFolder(PathBuf),
@@ -143,7 +146,8 @@ fn texts(path: &Path) -> Result<Texts, FolderError> {
         return if archive::is_named(path) { archive::read(path) } else { Err(FolderError::NotAFolder(path.to_owned())) };
     }
     if !path.is_dir() {
-        return Err(FolderError::NoFolder(path.to_owned()));
+        let absent = if archive::is_named(path) { FolderError::NoArchive } else { FolderError::NoFolder };
+        return Err(absent(path.to_owned()));
     }
     let mut texts = Texts::new();
     for name in FILES {

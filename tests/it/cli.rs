@@ -57,6 +57,10 @@ fn refused(arguments: &[&str]) -> String {
 #[test]
 fn a_bad_folder_is_refused_in_one_sentence() {
     assert_eq!(refused(&["diagnose", "/nonexistent/x"]), "there is no folder /nonexistent/x: name a folder that `capture` wrote");
+    assert_eq!(
+        refused(&["diagnose", "/nonexistent/x.tar.gz"]),
+        "there is no archive /nonexistent/x.tar.gz: name one that `capture` wrote"
+    );
 
     for (file, content, says) in [
         ("meta.yaml", None, "is absent: a snapshot folder needs meta.yaml and kubernetes.yaml".to_owned()),
