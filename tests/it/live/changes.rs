@@ -74,14 +74,19 @@ async fn what_is_accepted_does_not_count(stage: &Stage<'_>, product: &Product) {
     .await;
     let stands = stage.cluster.diagnosis(ARGOCD).await;
     assert_eq!(stands["spec"]["acknowledge"], json!(["HealthCheckRedirected"]), "it is the owner's");
-    let metrics = product.get("/metrics").await.unwrap().1;
     let shown = |line: &str| line.contains("HealthCheckRedirected") && line.contains("role=\"acknowledged\"");
-    assert!(metrics.lines().any(shown), "{metrics}");
     let endpoints = |line: &str| {
         line.starts_with("ingress_diagnosis_endpoints{") && line.contains("state=\"unhealthy\"") && line.ends_with(" 2")
     };
-    assert!(metrics.lines().any(endpoints), "{metrics}");
-    assert!(metrics.contains("ingress_diagnosis_probe_requests_total{result=\"307\"}"), "{metrics}");
+    // The API server has a status a moment before its writer shows it.
+    until("the metrics show it", async || {
+        let metrics = product.get("/metrics").await.unwrap().1;
+        let whole = metrics.lines().any(shown)
+            && metrics.lines().any(endpoints)
+            && metrics.contains("ingress_diagnosis_probe_requests_total{result=\"307\"}");
+        if whole { Ok(()) } else { Err(metrics) }
+    })
+    .await;
     server.patch(DIAGNOSIS, &accept(Value::Null)).await.unwrap();
     stage.until_verdicts(&[(ARGOCD, "Broken")], product).await;
 }
@@ -123,9 +128,12 @@ async fn whose_class_changes_loses_its_diagnosis(stage: &Stage<'_>, product: &Pr
         stands => Err(format!("{stands:#}\n{}", product.words())),
     })
     .await;
-    assert_eq!(product.said("IngressDiagnosis deleted").len(), 1);
-    let metrics = product.get("/metrics").await.unwrap().1;
-    assert!(!metrics.contains("name=\"argocd-server\""), "its series are gone");
+    until("its series are gone", async || {
+        let metrics = product.get("/metrics").await.unwrap().1;
+        let gone = product.said("IngressDiagnosis deleted").len() == 1 && !metrics.contains("name=\"argocd-server\"");
+        if gone { Ok(()) } else { Err(format!("{metrics}\n{}", product.words())) }
+    })
+    .await;
     let mut annotations = before["metadata"]["annotations"].clone();
     annotations["kubernetes.io/ingress.class"] = before["metadata"]["annotations"]["kubernetes.io/ingress.class"].clone();
     let back = json!({"metadata": {"annotations": annotations, "finalizers": before["metadata"]["finalizers"]}});

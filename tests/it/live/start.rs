@@ -81,6 +81,12 @@ async fn without_its_definition_it_waits() {
 async fn what_is_served_is_whole(product: &Product) {
     assert_eq!(product.get("/livez").await.unwrap(), (200, "ok\n".to_owned()));
     assert_eq!(product.get("/").await.unwrap().0, 404);
+    // The API server has a status a moment before its writer shows it.
+    until("the verdicts are shown", async || {
+        let text = product.get("/metrics").await.unwrap().1;
+        if text.contains("ingress_diagnosis_verdict{") { Ok(()) } else { Err(text) }
+    })
+    .await;
     let text = product.get("/metrics").await.unwrap().1;
     for line in text.lines() {
         let well_formed = line.starts_with("# HELP ") || line.starts_with("# TYPE ") || is_sample(line);
