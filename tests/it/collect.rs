@@ -35,8 +35,12 @@ fn settings(google: &str) -> Settings {
 }
 
 fn run(client: kube::Client, settings: Settings) -> Running {
+    run_as(client, settings, true)
+}
+
+fn run_as(client: kube::Client, settings: Settings, active: bool) -> Running {
     let world = Arc::new(World::new());
-    let (active, is_active) = watch::channel(true);
+    let (active, is_active) = watch::channel(active);
     let (shutdown, is_shut_down) = watch::channel(false);
     let collector = start(client, settings, world.clone(), is_active, is_shut_down);
     Running { world, collector, active, _shutdown: shutdown }

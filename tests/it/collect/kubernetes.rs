@@ -1,16 +1,19 @@
 //! The watches, against a real API server.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use ingress_diagnosis::collect::prepare;
+use ingress_diagnosis::collect::{Changes, prepare};
 use ingress_diagnosis::snapshot::kubernetes::{Collection, Index, Kind};
 use ingress_diagnosis::snapshot::{Kubernetes, Observed, folder};
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 use testbed::{ApiServer, Assets, World};
 
-use super::{Running, recorded, run, settings};
+use super::{Running, recorded, run_as, settings};
 
 async fn client(kubeconfig: &Path) -> kube::Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
@@ -18,17 +21,29 @@ async fn client(kubeconfig: &Path) -> kube::Client {
     kube::Client::try_from(prepare(config)).unwrap()
 }
 
-/// Nobody answers for Google.
+/// The watches alone: a process that is not the active one asks nothing of Google.
 async fn watching(kubeconfig: &Path, namespace: Option<&str>) -> Running {
     let mut settings = settings("http://127.0.0.1:1");
     settings.namespace = namespace.map(str::to_owned);
     settings.project = String::new();
     settings.cluster_location = String::new();
-    run(client(kubeconfig).await, settings)
+    run_as(client(kubeconfig).await, settings, false)
 }
 
 async fn synced(running: &Running) {
     running.until("the first lists", |_| running.world.synced()).await;
+}
+
+/// What changes until something does in a namespace.
+async fn changes_until(running: &Running, namespace: &str) -> Changes {
+    let mut all = Changes::default();
+    while !all.namespaces.contains(namespace) {
+        let next = tokio::time::timeout(Duration::from_secs(60), running.world.changes()).await;
+        let next = next.unwrap_or_else(|_| panic!("nothing changed in {namespace} within a minute: {all:?}"));
+        all.everything |= next.everything;
+        all.namespaces.extend(next.namespaces);
+    }
+    all
 }
 
 /// What a collection holds but for what the API server counts by itself.
@@ -49,7 +64,7 @@ fn held<T: Kind + Index>(collection: &Collection<T>) -> Vec<String> {
 /// One API server for all of it: starting one takes longer than each of these.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_world_follows_the_api_server() {
-    let server = ApiServer::start(&Assets::locate().unwrap()).await.unwrap();
+    let server = Arc::new(ApiServer::start(&Assets::locate().unwrap()).await.unwrap());
     kinds_that_are_not_installed_are_empty_until_they_are(&server).await;
     what_was_recorded_is_watched(&server).await;
     a_malformed_object_stands_alone(&server).await;
@@ -74,10 +89,12 @@ async fn kinds_that_are_not_installed_are_empty_until_they_are(server: &ApiServe
         .await;
 }
 
-async fn what_was_recorded_is_watched(server: &ApiServer) {
+async fn what_was_recorded_is_watched(server: &Arc<ApiServer>) {
     let (expected, _) = folder::load(&recorded("shop")).unwrap();
     let world = World::read(recorded("shop")).unwrap();
     world.load(server).await.unwrap();
+    // A Lease that grows stale is a change as well.
+    let _fresh = world.keep_alive(server);
     let running = watching(server.admin_kubeconfig(), None).await;
     synced(&running).await;
     {
@@ -98,16 +115,21 @@ async fn what_was_recorded_is_watched(server: &ApiServer) {
     }
     running.until("the project from the nodes", |snapshot| &*snapshot.meta.project == "acme-prod").await;
 
-    // A change of one object is a change of its namespace; a change of a node is everybody's.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // A change of one object is a change of its namespace, and one that no diagnosis reads is none. The watch tells of both Services
+    // in their order, so whoever hears of the second has heard of the first.
+    let (cart, last) = ("/api/v1/namespaces/shop/services/cart", "/api/v1/namespaces/default/services/kubernetes");
     running.world.take_changes();
-    let cart = "/api/v1/namespaces/shop/services/cart";
-    server.patch(cart, &json!({"metadata": {"labels": {"team": "blue"}}})).await.unwrap();
-    let changes = tokio::time::timeout(Duration::from_secs(10), running.world.changes()).await.unwrap();
-    assert_eq!((changes.everything, changes.namespaces.contains("shop")), (false, true), "{changes:?}");
+    let label = |team: &str| json!({"metadata": {"labels": {"team": team}}});
+    server.patch(cart, &label("blue")).await.unwrap();
+    let changes = changes_until(&running, "shop").await;
+    assert!(!changes.everything, "{changes:?}");
     server.patch(cart, &json!({"metadata": {"annotations": {"example.com/unread": "x"}}})).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(running.world.take_changes().is_empty(), "nothing that a diagnosis reads has changed");
+    server.patch(last, &label("red")).await.unwrap();
+    let changes = changes_until(&running, "default").await;
+    assert!(
+        !changes.everything && !changes.namespaces.contains("shop"),
+        "nothing that a diagnosis reads has changed: {changes:?}"
+    );
 
     world.clear(server).await.unwrap();
     running.until("the end", |snapshot| snapshot.kubernetes.ingresses.is_empty() && snapshot.kubernetes.pods.is_empty()).await;
@@ -169,8 +191,7 @@ async fn a_refused_kind_is_unknown_until_it_is_allowed(server: &ApiServer) {
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     server.write_kubeconfig(&kubeconfig, &token).unwrap();
-    // The API server's authoriser learns of a binding a moment later.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    allowed_to_list_ingresses(&kubeconfig).await;
 
     let running = watching(&kubeconfig, None).await;
     synced(&running).await;
@@ -181,6 +202,16 @@ async fn a_refused_kind_is_unknown_until_it_is_allowed(server: &ApiServer) {
 
     server.apply(&role(true)).await.unwrap();
     running.until("leave to read", |snapshot| snapshot.kubernetes.network_policies.readable("default").is_ok()).await;
+}
+
+/// The API server's authoriser learns of a binding a moment later.
+async fn allowed_to_list_ingresses(kubeconfig: &Path) {
+    let ingresses = kube::Api::<Ingress>::all(client(kubeconfig).await);
+    let limit = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = ingresses.list(&ListParams::default()).await {
+        assert!(Instant::now() < limit, "no leave to list within a minute: {error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn one_namespace_is_watched_alone(server: &ApiServer) {
