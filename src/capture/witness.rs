@@ -5,7 +5,7 @@
 use crate::snapshot::Snapshot;
 use crate::snapshot::kubernetes::Ingress;
 use crate::topology::addon::{LEASES, Life};
-use crate::topology::{Fleet, TargetRef, Topology, annotations};
+use crate::topology::{TargetRef, Topology, annotations};
 
 use super::kept::{Key, key};
 use super::narrow::reference;
@@ -33,22 +33,7 @@ pub(super) fn of_controller(topology: &Topology<'_>) -> Vec<Key> {
     if topology.ingress().is_none() || matches!(topology.lease(LEASES[0]), Ok(Life::Fresh | Life::Absent)) {
         return Vec::new();
     }
-    let kubernetes = &topology.snapshot.kubernetes;
-    let mut one = Snapshot { meta: topology.snapshot.meta.clone(), ..Snapshot::default() };
-    one.kubernetes.ingress_classes = kubernetes.ingress_classes.clone();
-    one.kubernetes.events = kubernetes.events.clone();
-    let (mut has_run, mut last) = (None, None);
-    for ingress in kubernetes.ingresses.iter() {
-        let place = key(&ingress.metadata.namespace, &ingress.metadata.name);
-        one.kubernetes.ingresses.clear();
-        one.kubernetes.insert(ingress.clone());
-        let alone = Fleet::of(&one);
-        if has_run.is_none() && alone.controller_has_run {
-            has_run = Some(place.clone());
-        }
-        if alone.last_heartbeat > last.as_ref().map(|(time, _)| *time) {
-            last = alone.last_heartbeat.map(|time| (time, place));
-        }
-    }
-    has_run.into_iter().chain(last.map(|(_, place)| place)).collect()
+    let fleet = topology.fleet;
+    let beat = fleet.last_heartbeat.as_ref().map(|(_, on)| on);
+    fleet.controller_ran_on.iter().chain(beat).map(|(namespace, name)| key(namespace, name)).collect()
 }

@@ -52,7 +52,7 @@ fn by_lease(topology: &Topology<'_>) -> Finding {
 
 /// The Leases cannot be read, and no Ingress has had a sync event for longer than two resyncs.
 fn by_heartbeat(topology: &Topology<'_>) -> Finding {
-    let beat = topology.fleet.last_heartbeat;
+    let beat = topology.fleet.last_heartbeat_at();
     Finding::likely(format!(
         "GKE's Ingress controller seems not to be alive: no Ingress of the cluster has had a sync event for {} minutes, and one is due every 10",
         topology.grace.heartbeat.as_mins()

@@ -81,7 +81,7 @@ impl Topology<'_> {
     /// (then the Lease is a leftover); where Leases are unread, no Ingress has had a sync event for longer than two resyncs. No Lease
     /// proves nothing: whether the controller keeps one in the cluster is GKE's choice.
     pub fn controller_stalled(&self) -> Result<bool, Unknown> {
-        let beat = self.fleet.last_heartbeat;
+        let beat = self.fleet.last_heartbeat_at();
         let silent = self.lasted(beat, self.grace.heartbeat);
         let stalled = match self.lease(LEASES[0]) {
             Ok(Life::Fresh | Life::Absent) => false,
@@ -95,8 +95,8 @@ impl Topology<'_> {
         };
         match &self.fleet.events_unread {
             // Without a finalizer, an event alone could still tell that it has run.
-            Some(unread) if stalled && !self.fleet.controller_has_run => Err(unread.clone()),
-            _ => Ok(stalled && self.fleet.controller_has_run),
+            Some(unread) if stalled && self.fleet.controller_ran_on.is_none() => Err(unread.clone()),
+            _ => Ok(stalled && self.fleet.controller_ran_on.is_some()),
         }
     }
 

@@ -22,10 +22,10 @@ pub type Key = (Box<str>, Box<str>);
 pub struct Fleet {
     /// The identities in the names of Compute resources.
     pub ids: ClusterIds,
-    /// A handled Ingress carries the controller's finalizer, annotation or an event of it: it has run here once.
-    pub controller_has_run: bool,
-    /// The latest heartbeat or sync event on any handled Ingress.
-    pub last_heartbeat: Option<Timestamp>,
+    /// The first handled Ingress that carries the controller's finalizer, annotation or an event of it: it has run here once.
+    pub controller_ran_on: Option<Key>,
+    /// The latest heartbeat or sync event on any handled Ingress, and on which.
+    pub last_heartbeat: Option<(Timestamp, Key)>,
     /// Why the events could not be read, if they could not.
     pub events_unread: Option<Unknown>,
     /// The handled Ingresses that name a reserved address, by the address's name and whether the class is regional.
@@ -76,17 +76,10 @@ impl Fleet {
     fn add_handled(&mut self, snapshot: &Snapshot, ingress: &Ingress, class: Class) {
         let namespace = &ingress.metadata.namespace;
         self.any_regional |= class.regional();
-        self.controller_has_run |= class::has_finalizer(ingress) || ingress.metadata.annotation(keys::URL_MAP).is_some();
-        for event in snapshot.kubernetes.events_of("Ingress", &ingress.metadata).unwrap_or_default() {
-            if matches!(&*event.reason, "Sync" | "Translate" | "IPChanged") {
-                self.controller_has_run |= events::is_heartbeat(event) || event.is_warning() || events::is_ingress_success(event);
-                self.last_heartbeat = self.last_heartbeat.max(event.last);
-            }
-        }
+        self.add_signs_of_life(snapshot, ingress);
         let regional = ingress.metadata.annotation(keys::REGIONAL_STATIC_IP);
         if let Some(name) = regional.or_else(|| ingress.metadata.annotation(keys::GLOBAL_STATIC_IP)) {
-            let claim = (namespace.clone(), ingress.metadata.name.clone());
-            self.static_addresses.entry((name.into(), class.regional())).or_default().push(claim);
+            self.static_addresses.entry((name.into(), class.regional())).or_default().push(key(ingress));
         }
         let paths = ingress.spec.rules.iter().filter_map(|rule| rule.http.as_ref()).flat_map(|http| &http.paths);
         let backends = paths.map(|path| &path.backend).chain(&ingress.spec.default_backend);
@@ -95,12 +88,38 @@ impl Fleet {
         }
     }
 
+    fn add_signs_of_life(&mut self, snapshot: &Snapshot, ingress: &Ingress) {
+        let mut has_run = class::has_finalizer(ingress) || ingress.metadata.annotation(keys::URL_MAP).is_some();
+        let mut beat = None;
+        for event in snapshot.kubernetes.events_of("Ingress", &ingress.metadata).unwrap_or_default() {
+            if matches!(&*event.reason, "Sync" | "Translate" | "IPChanged") {
+                has_run |= events::is_heartbeat(event) || event.is_warning() || events::is_ingress_success(event);
+                beat = beat.max(event.last);
+            }
+        }
+        if has_run && self.controller_ran_on.is_none() {
+            self.controller_ran_on = Some(key(ingress));
+        }
+        if let Some(beat) = beat.filter(|beat| self.last_heartbeat.as_ref().is_none_or(|(last, _)| last < beat)) {
+            self.last_heartbeat = Some((beat, key(ingress)));
+        }
+    }
+
+    /// The latest heartbeat or sync event on any handled Ingress.
+    pub fn last_heartbeat_at(&self) -> Option<Timestamp> {
+        self.last_heartbeat.as_ref().map(|(time, _)| *time)
+    }
+
     /// A Service with a standalone NEG that no handled Ingress routes to: it gets a diagnosis of its own.
     pub fn is_standalone(&self, service: &Service) -> bool {
         let key = (service.metadata.namespace.clone(), service.metadata.name.clone());
         !self.routed.contains(&key)
             && matches!(annotations::neg(service), Ok(Some(annotation)) if !annotation.exposed_ports.is_empty())
     }
+}
+
+fn key(ingress: &Ingress) -> Key {
+    (ingress.metadata.namespace.clone(), ingress.metadata.name.clone())
 }
 
 fn target(kind: TargetKind, namespace: &str, name: &str) -> TargetRef {
