@@ -10,10 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::collect::Tape;
 use crate::config::Config;
-use crate::oneshot::{self, Seen};
+use crate::oneshot::Seen;
 use crate::snapshot::recording::Recording;
 
-use super::progress::Line;
 use super::{CaptureArgs, Outcome, diagnose};
 
 /// What a shell expects of who was interrupted.
@@ -45,13 +44,7 @@ async fn collect(args: &CaptureArgs, config: &Config) -> Result<Recording, Box<d
     let mut ask = diagnose::ask(&args.live, config, &args.names).await?;
     ask.tape = Some(tape.clone());
     let namespace = ask.namespace.clone();
-    let mut line = Line::new();
-    let seen = oneshot::look(ask, &mut |progress| line.paint(progress)).await;
-    line.clear();
-    let seen = seen?;
-    for warning in &seen.warnings {
-        anstream::eprintln!("warning: {warning}");
-    }
+    let seen = diagnose::look(ask).await?;
     let mut recording = narrowed(&seen, seen.recording(&tape), namespace.as_deref(), &args.names);
     if args.redact {
         recording.redact();
@@ -83,5 +76,5 @@ fn write(args: &CaptureArgs, recording: &Recording) -> Outcome {
 /// A name that `diagnose` takes for a folder.
 fn as_argument(path: &Path) -> String {
     let text = path.display().to_string();
-    if text.contains('/') || text.ends_with(".tar.gz") || text.ends_with(".tgz") { text } else { format!("./{text}") }
+    if diagnose::is_written_as_folder(&text) { text } else { format!("./{text}") }
 }

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::diagnose::{Diagnosis, diagnose as diagnose_target};
-use crate::oneshot::{self, Ask};
+use crate::oneshot::{self, Ask, OneshotError, Seen};
 use crate::publish::status::{self, Context};
 use crate::publish::text;
-use crate::snapshot::{Snapshot, folder};
+use crate::snapshot::{self, Snapshot, folder};
 use crate::topology::{Fleet, Grace, TargetRef, Topology};
 
 use super::cluster::ClusterArgs;
@@ -30,14 +30,16 @@ pub(super) fn diagnose(args: &DiagnoseArgs) -> Outcome {
     }
 }
 
-/// A folder, and the names after it. An argument is a folder when it has a `/` in it, as no name has, or is named like an archive, or is
-/// a folder that holds a snapshot.
+/// A folder, and the names after it. An argument is a folder when it is written as one, or is one that holds a snapshot.
 fn of_folder(what: &[String]) -> Option<(PathBuf, &[String])> {
     let (first, names) = what.split_first()?;
     let path = Path::new(first);
-    let written_as_one =
-        first.contains('/') || first.ends_with(".tar.gz") || first.ends_with(".tgz") || matches!(&**first, "." | "..");
-    (written_as_one || path.join("meta.yaml").is_file()).then(|| (path.to_owned(), names))
+    (is_written_as_folder(first) || path.join("meta.yaml").is_file()).then(|| (path.to_owned(), names))
+}
+
+/// An argument with a `/` in it, as no name has, or named like an archive.
+pub(super) fn is_written_as_folder(text: &str) -> bool {
+    text.contains('/') || matches!(text, "." | "..") || snapshot::is_archive(Path::new(text))
 }
 
 fn recorded(args: &DiagnoseArgs, config: &Config, path: &Path, names: &[String]) -> Outcome {
@@ -58,14 +60,7 @@ fn recorded(args: &DiagnoseArgs, config: &Config, path: &Path, names: &[String])
 }
 
 async fn live(args: &DiagnoseArgs, config: Config) -> Outcome {
-    let ask = ask(&args.live, &config, &args.what).await?;
-    let mut line = Line::new();
-    let seen = oneshot::look(ask, &mut |progress| line.paint(progress)).await;
-    line.clear();
-    let seen = seen?;
-    for warning in &seen.warnings {
-        anstream::eprintln!("warning: {warning}");
-    }
+    let seen = look(ask(&args.live, &config, &args.what).await?).await?;
     let now = seen.world.read().meta.taken_at;
     answer(args.output, &config, now, &seen.diagnoses)
 }
@@ -87,6 +82,18 @@ pub(super) async fn ask(live: &LiveArgs, config: &Config, names: &[String]) -> R
         timeout: live.timeout,
         tape: None,
     })
+}
+
+/// Looks once; says meanwhile how far it is, and then what could not be read.
+pub(super) async fn look(ask: Ask) -> Result<Seen, OneshotError> {
+    let mut line = Line::new();
+    let seen = oneshot::look(ask, &mut |progress| line.paint(progress)).await;
+    line.clear();
+    let seen = seen?;
+    for warning in &seen.warnings {
+        anstream::eprintln!("warning: {warning}");
+    }
+    Ok(seen)
 }
 
 fn answer(output: Output, config: &Config, now: Timestamp, diagnoses: &[Diagnosis]) -> Outcome {

@@ -18,7 +18,7 @@ const MOST_BYTES: u64 = 1 << 30;
 const MOST_ENTRIES: usize = 1000;
 
 /// Whether a path is named like an archive.
-pub(super) fn is_named(path: &Path) -> bool {
+pub fn is_named(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     name.ends_with(".tar.gz") || name.ends_with(".tgz")
 }

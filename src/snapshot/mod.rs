@@ -18,6 +18,7 @@ pub mod save;
 
 use jiff::Timestamp;
 
+pub use archive::is_named as is_archive;
 pub use cluster::Cluster;
 pub use compute::Compute;
 pub use kubernetes::Kubernetes;
