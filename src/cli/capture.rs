@@ -20,11 +20,11 @@ const INTERRUPTED: u8 = 130;
 
 pub(super) fn capture(args: &CaptureArgs) -> Outcome {
     let config = Config::load(args.settings.config.as_deref(), &args.settings.set)?;
-    // Nobody waits minutes to be told that there is no place.
-    Recording::check_place(&args.folder)?;
     super::in_runtime(async {
         // From here on an interruption is ours to answer, so that it cannot come in the middle of the writing.
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // Nobody waits minutes to be told that there is no place.
+        Recording::check_place(&args.folder)?;
         tokio::select! {
             biased;
             _ = interrupt.recv() => Ok(interrupted()),
@@ -49,6 +49,8 @@ async fn collect(args: &CaptureArgs, config: &Config) -> Result<Recording, Box<d
     if args.redact {
         recording.redact();
     }
+    // Whoever interrupted while this was made is answered before it is written.
+    tokio::task::yield_now().await;
     Ok(recording)
 }
 

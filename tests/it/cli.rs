@@ -237,6 +237,8 @@ fn a_capture_has_its_own_place() {
     assert!(refused(&["capture", &at("nowhere/taken")]).contains("there is no folder"));
     assert!(refused(&["capture", "/proc/taken"]).starts_with("/proc/taken cannot be written"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    assert_eq!(std::fs::read_dir(at("full")).unwrap().count(), 1, "nothing is put beside what is there");
+    assert_eq!(std::fs::read_to_string(at("full/notes.txt")).unwrap(), "mine");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod costs;
 mod dashboards;
 mod equivalence;
 mod events;
+mod interrupted;
 mod leadership;
 mod oneshot;
 mod played;

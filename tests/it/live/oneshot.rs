@@ -12,7 +12,7 @@ use testbed::World;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::cluster::{Cluster, by_key};
-use super::product::PROGRAM;
+use super::product::{PROGRAM, signal};
 use super::rights::forbid;
 use super::stage::Stage;
 use super::{OWN, played, until};
@@ -285,8 +285,7 @@ async fn who_watches_is_told_again_when_it_is_something_else() {
     assert_eq!(shown.matches("2 healthy").count(), 1, "the same is not printed twice: {shown}");
     assert!(!shown.contains('\u{1b}'), "nothing is painted over in a pipe: {shown}");
 
-    let pid = child.id().unwrap().to_string();
-    assert!(std::process::Command::new("/bin/sh").args(["-c", "kill -s INT \"$0\"", &pid]).status().unwrap().success());
+    signal(child.id().unwrap(), "INT");
     let done = child.wait_with_output().await.unwrap();
     assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()));
 }

@@ -12,6 +12,12 @@ use super::{OWN, until};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ingress-diagnosis");
 
+/// Sends a signal by its name.
+pub fn signal(pid: u32, name: &str) {
+    let kill = std::process::Command::new("/bin/sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()]).status();
+    assert!(kill.unwrap().success());
+}
+
 /// Says which process the program will be, then becomes it.
 const BECOME: &str = r#"echo $$ > "$0/pid"; exec "$@""#;
 
@@ -88,11 +94,7 @@ impl Product {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let status = std::process::Command::new("/bin/sh")
-            .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid.to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
+        signal(self.pid, name);
     }
 
     /// Ends it as a kubelet does, and waits for its end.
