@@ -1,8 +1,7 @@
 //! A cluster, its folder, what is captured of it, and that made anonymous: one diagnosis.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 
 use ingress_diagnosis::snapshot::Recording;
 use serde_json::Value;
@@ -12,34 +11,10 @@ use super::cluster::Cluster;
 use super::oneshot::{Desk, differences, text};
 use super::played;
 use super::stage::Stage;
-use crate::world;
-
-/// API servers at work, each with one world at a time.
-const LANES: usize = 3;
-
-/// Only these folders, separated by commas.
-const ONLY: &str = "SCENARIO";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cluster_is_diagnosed_as_its_folder_and_its_capture_are() {
-    let only = std::env::var(ONLY).ok();
-    let wanted = |folder: &PathBuf| only.as_ref().is_none_or(|only| only.split(',').any(|only| only == world::name(folder)));
-    let folders: Mutex<Vec<_>> = Mutex::new(world::folders().into_iter().filter(wanted).rev().collect());
-    let lanes = (0..LANES).map(|_| play_some(&folders));
-    let wrong: Vec<String> = futures::future::join_all(lanes).await.into_iter().flatten().collect();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Plays folders until there is none left; gives all differences.
-async fn play_some(folders: &Mutex<Vec<PathBuf>>) -> Vec<String> {
-    let cluster = Cluster::without_definition().await;
-    let mut wrong = Vec::new();
-    loop {
-        let next = folders.lock().unwrap().pop();
-        let Some(folder) = next else { return wrong };
-        let name = world::name(&folder);
-        wrong.extend(play(&cluster, &folder).await.into_iter().map(|difference| format!("{name}, {difference}")));
-    }
+    played::every_folder(Cluster::without_definition, play).await;
 }
 
 /// Loads a world, diagnoses and captures it, and gives all differences.

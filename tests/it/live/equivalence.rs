@@ -1,8 +1,7 @@
 //! `run` writes for every recorded world what `diagnose FOLDER` prints for it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,39 +10,13 @@ use testbed::World;
 use super::cluster::Cluster;
 use super::played;
 use super::stage::Stage;
-use crate::world;
-
-/// API servers at work, each with one world at a time: most of a world's time is waiting.
-const LANES: usize = 3;
 
 /// How long a world may take until every status is as it should be.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Only these folders, separated by commas.
-const ONLY: &str = "SCENARIO";
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_folder_is_diagnosed_alike_in_a_cluster() {
-    let only = std::env::var(ONLY).ok();
-    let wanted = |folder: &PathBuf| only.as_ref().is_none_or(|only| only.split(',').any(|only| only == world::name(folder)));
-    let folders: Mutex<Vec<_>> = Mutex::new(world::folders().into_iter().filter(wanted).rev().collect());
-    let lanes = (0..LANES).map(|_| play_some(&folders));
-    let wrong: Vec<String> = futures::future::join_all(lanes).await.into_iter().flatten().collect();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Plays folders until there is none left; gives all differences.
-async fn play_some(folders: &Mutex<Vec<PathBuf>>) -> Vec<String> {
-    let cluster = Cluster::start().await;
-    let mut wrong = Vec::new();
-    loop {
-        let next = folders.lock().unwrap().pop();
-        let Some(folder) = next else { return wrong };
-        let start = Instant::now();
-        let differences = play(&cluster, &folder).await;
-        println!("{}: {:.1} s", world::name(&folder), start.elapsed().as_secs_f64());
-        wrong.extend(differences.into_iter().map(|difference| format!("{}: {difference}", world::name(&folder))));
-    }
+    played::every_folder(Cluster::start, play).await;
 }
 
 /// Loads a world, runs the program in it, and gives all differences.

@@ -4,16 +4,47 @@
 //! The folder that is diagnosed here says so in the same words.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use testbed::World;
 use testbed::world::{Probe, Unreadable};
 
 use super::OWN;
-use super::cluster::by_key;
+use super::cluster::{Cluster, by_key};
 use super::product::PROGRAM;
+use crate::world;
+
+/// API servers at work, each with one world at a time: most of a world's time is waiting.
+const LANES: usize = 3;
+
+/// Only these folders, separated by commas.
+const ONLY: &str = "SCENARIO";
+
+/// Plays every folder and fails with all differences. `start` makes an API server for many worlds, one after the other; `play` gives the
+/// differences of one.
+pub async fn every_folder(start: impl AsyncFn() -> Cluster, play: impl AsyncFn(&Cluster, &Path) -> Vec<String>) {
+    let only = std::env::var(ONLY).ok();
+    let wanted = |folder: &PathBuf| only.as_ref().is_none_or(|only| only.split(',').any(|only| only == world::name(folder)));
+    let folders: Mutex<Vec<_>> = Mutex::new(world::folders().into_iter().filter(wanted).rev().collect());
+    let lanes = (0..LANES).map(|_| async {
+        let cluster = start().await;
+        let mut wrong = Vec::new();
+        loop {
+            let next = folders.lock().unwrap().pop();
+            let Some(folder) = next else { return wrong };
+            let (name, begun) = (world::name(&folder), Instant::now());
+            let differences = play(&cluster, &folder).await;
+            println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
+            wrong.extend(differences.into_iter().map(|difference| format!("{name}: {difference}")));
+        }
+    });
+    let wrong: Vec<String> = futures::future::join_all(lanes).await.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
 
 /// What `diagnose -o json` prints for a world as it is played, by namespace and name.
 pub fn expected(world: &World, settings: &Value) -> BTreeMap<String, Value> {

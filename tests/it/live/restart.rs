@@ -9,15 +9,19 @@ use super::product::Product;
 use super::stage::Stage;
 use super::until;
 
+/// Lets a controller say what it has to say, and ends it without a word.
+async fn run_and_kill(stage: &Stage<'_>) {
+    let product = stage.run("it-0").await;
+    stage.until_verdicts(&[("argocd/argocd-server", "Broken"), ("media/thumbs", "Healthy")], &product).await;
+    product.signal("KILL");
+}
+
 /// Kills it in the middle of its life, lets Google be slow and moody, and sees that not one byte is written until all is read again, nor then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_started_again_writes_nothing_when_nothing_changed() {
     let cluster = Cluster::start().await;
     let stage = Stage::open(&cluster, "argocd-redirect").await;
-    let first = stage.run("it-0").await;
-    stage.until_verdicts(&[("argocd/argocd-server", "Broken"), ("media/thumbs", "Healthy")], &first).await;
-    first.signal("KILL");
-    drop(first);
+    run_and_kill(&stage).await;
     let (before, changes) = (cluster.diagnoses().await, cluster.changes().len());
 
     stage.google.set_latency(Duration::from_millis(400));
@@ -58,10 +62,7 @@ async fn whoever_is_started_again_writes_nothing_when_nothing_changed() {
 async fn what_was_not_read_again_stands_while_others_change() {
     let cluster = Cluster::start().await;
     let stage = Stage::open(&cluster, "argocd-redirect").await;
-    let first = stage.run("it-0").await;
-    stage.until_verdicts(&[("argocd/argocd-server", "Broken"), ("media/thumbs", "Healthy")], &first).await;
-    first.signal("KILL");
-    drop(first);
+    run_and_kill(&stage).await;
     let before = cluster.diagnosis("argocd/argocd-server").await;
 
     // As if its turn were far away: not one of its groups is answered for.
