@@ -3,7 +3,7 @@
 //! Enters: its arguments. Leaves: whether it succeeded. Never: hides its words.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +12,17 @@ use anyhow::{Context, Result, bail};
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// The program as it was built last, `debug` or `release`; beside us, because the target folder is where cargo was told to have it.
+pub fn program(profile: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("where is this program?")?;
+    let target = own.ancestors().nth(2).context("this program is not in a target folder")?;
+    let program = target.join(profile).join("ingress-diagnosis");
+    if !program.is_file() {
+        bail!("{} is not there", program.display());
+    }
+    Ok(program)
 }
 
 /// Runs cargo, with its output where ours goes.

@@ -34,6 +34,8 @@ enum Task {
     Test,
     /// Runs the benchmarks; what follows `--` goes to criterion.
     Bench {
+        /// Measure this instead; what follows `--` names tests.
+        part: Option<Part>,
         /// Arguments of criterion.
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -42,11 +44,18 @@ enum Task {
     Assets,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// Time, memory and requests of the optimised program on a real API server
+    Live,
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo { keep, prometheus } => demo::run(keep, prometheus),
         Task::Test => checks::run(),
-        Task::Bench { arguments } => bench(arguments),
+        Task::Bench { part: None, arguments } => bench(arguments),
+        Task::Bench { part: Some(Part::Live), arguments } => bench_live(arguments),
         Task::Assets => assets(),
     };
     match done {
@@ -61,6 +70,15 @@ fn main() -> ExitCode {
 fn bench(arguments: Vec<String>) -> Result<()> {
     let fixed = ["bench", "--package", "ingress-diagnosis", "--bench", "*", "--"].map(String::from);
     cargo::run(fixed.into_iter().chain(arguments), &[])
+}
+
+/// The measurements among the integration tests, one after the other; `arguments` name some of them.
+fn bench_live(arguments: Vec<String>) -> Result<()> {
+    cargo::run(["build", "--release", "--locked", "--package", "ingress-diagnosis"], &[])?;
+    let program = cargo::program("release")?.display().to_string();
+    let fixed = ["test", "--locked", "--workspace", "--test", "it", "--", "--ignored", "--nocapture", "--test-threads=1"];
+    let measurements = if arguments.is_empty() { vec!["live::costs".to_owned()] } else { arguments };
+    cargo::run(fixed.map(String::from).into_iter().chain(measurements), &[("INGRESS_DIAGNOSIS", &program)])
 }
 
 fn assets() -> Result<()> {

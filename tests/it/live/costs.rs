@@ -1,10 +1,10 @@
-//! What the program costs: time, memory, requests. Prints figures; `cargo test --test it -- --ignored --nocapture costs`.
+//! What the program costs: time, memory, requests. Prints figures, of the optimised program when `cargo xtask bench live` asks for them.
 
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
 use super::oneshot::{Desk, fleet, regional_fleet, text};
-use super::product::{PROGRAM, Product};
+use super::product::Product;
 use super::stage::Stage;
 use super::until;
 
@@ -12,8 +12,8 @@ use super::until;
 const WATCHED: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints figures and proves nothing"]
-async fn costs() {
+#[ignore = "a measurement: cargo xtask bench live"]
+async fn of_the_controller() {
     let cluster = Cluster::start().await;
     let stage = Stage::open(&cluster, "argocd-redirect").await;
     let mut settings = stage.settings();
@@ -46,12 +46,11 @@ fn requests(cluster: &Cluster, stage: &Stage<'_>) {
     println!("requests: Kubernetes {}, Compute {compute}, Container {}, pods {pods}", complete.count(), google.len() - compute);
 }
 
-/// A single pass over a hundred Ingresses. `INGRESS_DIAGNOSIS` names another build of the program, an optimised one above all.
+/// A single pass over a hundred Ingresses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints figures and proves nothing"]
-async fn costs_of_a_single_pass() {
+#[ignore = "a measurement: cargo xtask bench live"]
+async fn of_a_single_pass() {
     let cluster = Cluster::without_definition().await;
-    let program = std::env::var("INGRESS_DIAGNOSIS").unwrap_or_else(|_| PROGRAM.to_owned());
     for (world, reads, what) in [
         (fleet(), 150, "100 Ingresses, 1 zone, 150 reads a minute allowed"),
         (regional_fleet(), 6000, "100 Ingresses, 3 zones, 6000 reads a minute allowed"),
@@ -67,7 +66,7 @@ async fn costs_of_a_single_pass() {
             stage.google.clear_requests();
             let before = cluster.server.audit().unwrap().len();
             let start = Instant::now();
-            let done = desk.command_of(&program, &["diagnose", "-A", "-o", "json"]).output().await.unwrap();
+            let done = desk.run(&["diagnose", "-A", "-o", "json"]).await;
             times.push(start.elapsed());
             assert!(done.stderr.is_empty(), "{}", text(&done.stderr));
             rows = text(&done.stdout).matches("\"verdict\": \"Healthy\"").count();

@@ -12,7 +12,7 @@ use testbed::World;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::cluster::{Cluster, by_key};
-use super::product::{PROGRAM, signal};
+use super::product::{program, signal};
 use super::rights::forbid;
 use super::stage::Stage;
 use super::{OWN, played, until};
@@ -51,12 +51,7 @@ impl Desk {
 
     /// The program with its arguments, not started yet.
     pub fn command(&self, arguments: &[&str]) -> tokio::process::Command {
-        self.command_of(PROGRAM, arguments)
-    }
-
-    /// The same for another build of the program.
-    pub fn command_of(&self, program: &str, arguments: &[&str]) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(program);
+        let mut command = tokio::process::Command::new(program());
         command.args(arguments).arg("--config").arg(self.path("settings.yaml")).env("KUBECONFIG", self.path("kubeconfig"));
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").kill_on_drop(true);
         command

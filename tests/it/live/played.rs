@@ -15,7 +15,7 @@ use testbed::world::{Probe, Unreadable};
 
 use super::OWN;
 use super::cluster::{Cluster, by_key};
-use super::product::PROGRAM;
+use super::product::program;
 use crate::world;
 
 /// API servers at work, each with one world at a time: most of a world's time is waiting.
@@ -52,8 +52,13 @@ pub fn expected(world: &World, settings: &Value) -> BTreeMap<String, Value> {
     write(&as_played(world), folder.path());
     let config = folder.path().join("settings.yaml");
     std::fs::write(&config, settings.to_string()).unwrap();
-    let output =
-        Command::new(PROGRAM).arg("diagnose").arg(folder.path()).args(["-o", "json", "--config"]).arg(&config).output().unwrap();
+    let output = Command::new(program())
+        .arg("diagnose")
+        .arg(folder.path())
+        .args(["-o", "json", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
     let list = serde_json::from_slice(&output.stdout);
     by_key(list.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr))))
 }

@@ -10,7 +10,10 @@ use testbed::supervised::Supervised;
 
 use super::{OWN, until};
 
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ingress-diagnosis");
+/// The program of these tests, unless `INGRESS_DIAGNOSIS` names another build of it: an optimised one, for measurements.
+pub fn program() -> String {
+    std::env::var("INGRESS_DIAGNOSIS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ingress-diagnosis").to_owned())
+}
 
 /// Sends a signal by its name.
 pub fn signal(pid: u32, name: &str) {
@@ -45,11 +48,12 @@ impl Product {
         std::fs::write(&kubeconfig, text.replace(server.url(), url)).unwrap();
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, settings.to_string()).unwrap();
+        let program = program();
         let arguments: [&OsStr; 7] = [
             "-c".as_ref(),
             BECOME.as_ref(),
             folder.path().as_os_str(),
-            PROGRAM.as_ref(),
+            program.as_ref(),
             "run".as_ref(),
             "--config".as_ref(),
             config.as_os_str(),

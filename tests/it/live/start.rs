@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::cluster::Cluster;
-use super::product::{PROGRAM, Product};
+use super::product::{Product, program};
 use super::stage::Stage;
 use super::{OWN, until};
 
 /// Runs `run` with a kubeconfig until it ends by itself.
 fn run_to_the_end(kubeconfig: &std::path::Path) -> (Output, Duration) {
     let start = Instant::now();
-    let output = Command::new(PROGRAM)
+    let output = Command::new(program())
         .args(["run", "--set", "server.listen=127.0.0.1:0"])
         .env("KUBECONFIG", kubeconfig)
         .env_remove("KUBERNETES_SERVICE_HOST")

@@ -13,6 +13,7 @@ use testbed::port::Port;
 use testbed::supervised::Supervised;
 
 use super::stage::OWN;
+use crate::cargo;
 
 const NAME: &str = "ingress-diagnosis";
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -41,7 +42,7 @@ impl Product {
         // JSON is YAML.
         std::fs::write(&config, format!("{settings:#}\n")).with_context(|| format!("cannot write {}", config.display()))?;
         let process = Supervised::start(
-            &binary()?,
+            &cargo::program("debug")?,
             ["run".as_ref(), "--config".as_ref(), config.as_os_str()],
             &[("KUBECONFIG", text(&kubeconfig)?), ("POD_NAMESPACE", OWN), ("POD_NAME", "demo-0")],
             folder.path(),
@@ -93,16 +94,6 @@ impl Product {
         let answer = self.client.get(&url).send().await.and_then(reqwest::Response::error_for_status);
         answer.with_context(|| format!("no answer from {url}"))?.text().await.context("the answer was cut")
     }
-}
-
-/// Cargo puts it beside us.
-fn binary() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("where is this program?")?;
-    let binary = own.with_file_name(NAME);
-    if !binary.is_file() {
-        bail!("{} is not there", binary.display());
-    }
-    Ok(binary)
 }
 
 fn text(path: &Path) -> Result<&str> {
