@@ -230,27 +230,49 @@ fn a_blind_world_accuses_nobody_and_says_so() {
     }
 }
 
+/// Shows the world without each of `all` in turn, and which one that is. `put` decodes one: halves are put in together, or every world
+/// would be decoded from its beginning.
+fn without_each<T>(snapshot: &Snapshot, all: &[T], put: &impl Fn(&mut Snapshot, &T), show: &mut impl FnMut(&Snapshot, &T)) {
+    if let [one] = all {
+        return show(snapshot, one);
+    }
+    let (first, second) = all.split_at(all.len() / 2);
+    for (without, with) in [(first, second), (second, first)] {
+        if without.is_empty() {
+            continue;
+        }
+        let mut snapshot = snapshot.clone();
+        with.iter().for_each(|one| put(&mut snapshot, one));
+        without_each(&snapshot, without, put, show);
+    }
+}
+
+/// The same for the objects of Kubernetes.
+fn without_each_object(raw: &Recording, show: &mut impl FnMut(&Snapshot, &serde_json::Value)) {
+    let rest = Recording { kubernetes: Vec::new(), ..raw.clone() };
+    let put = |snapshot: &mut Snapshot, object: &serde_json::Value| drop(snapshot.kubernetes.insert_json(object.clone()));
+    without_each(&world::decoded(&rest), &raw.kubernetes, &put, show);
+}
+
 #[test]
 fn a_missing_object_never_breaks_anything() {
     let mut tried = 0;
     for folder in world::folders() {
-        let raw = Recording::read(&folder).unwrap();
-        for at in 0..raw.kubernetes.len() {
-            let mut thinned = raw.clone();
-            thinned.kubernetes.remove(at);
-            let snapshot = world::decoded(&thinned);
-            let diagnoses = world::diagnoses(&snapshot);
-            assert!(printed(&diagnoses, &snapshot).len() < 64 * 1024 * diagnoses.len().max(1));
+        let mut raw = Recording::read(&folder).unwrap();
+        without_each_object(&raw, &mut |snapshot, _| {
+            let diagnoses = world::diagnoses(snapshot);
+            assert!(printed(&diagnoses, snapshot).len() < 64 * 1024 * diagnoses.len().max(1));
             tried += 1;
-        }
-        let paths: Vec<String> = raw.compute.iter().flat_map(|compute| compute.resources.keys().cloned()).collect();
-        for path in paths {
-            let mut thinned = raw.clone();
-            thinned.compute.as_mut().unwrap().resources.remove(&path);
-            let snapshot = world::decoded(&thinned);
-            printed(&world::diagnoses(&snapshot), &snapshot);
+        });
+        let resources = raw.compute.as_mut().map(|compute| std::mem::take(&mut compute.resources));
+        let resources: Vec<_> = resources.unwrap_or_default().into_iter().collect();
+        let put = |snapshot: &mut Snapshot, (path, resource): &(String, serde_json::Value)| {
+            snapshot.compute.insert_json(path, resource.clone()).unwrap();
+        };
+        without_each(&world::decoded(&raw), &resources, &put, &mut |snapshot, _| {
+            printed(&world::diagnoses(snapshot), snapshot);
             tried += 1;
-        }
+        });
     }
     eprintln!("{tried} thinned worlds");
 }
@@ -307,11 +329,16 @@ fn hostile_values_harm_nobody_else() {
     let hostile = hostile();
     for folder in world::folders() {
         let raw = Recording::read(&folder).unwrap();
-        let before = world::diagnoses(&world::decoded(&raw));
-        for (at, object) in raw.kubernetes.iter().enumerate() {
+        let snapshot = world::decoded(&raw);
+        let before = world::diagnoses(&snapshot);
+        let told: Vec<_> = by_target(&before)
+            .into_iter()
+            .map(|(key, diagnosis)| (key, diagnosis, printed(std::slice::from_ref(diagnosis), &snapshot)))
+            .collect();
+        without_each_object(&raw, &mut |without, object| {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
             if !OWNED.contains(&object["kind"].as_str().unwrap_or_default()) || namespace == "kube-system" {
-                continue;
+                return;
             }
             let mut places = Vec::new();
             leaves(object, "", &mut places);
@@ -319,9 +346,10 @@ fn hostile_values_harm_nobody_else() {
             // Each object once or twice with each value: all pairs would take hours.
             for value in &hostile {
                 let place = &places[dice.roll(places.len())];
-                let mut poisoned = raw.clone();
-                *poisoned.kubernetes[at].pointer_mut(place).unwrap() = value.clone();
-                let snapshot = world::decoded(&poisoned);
+                let (mut snapshot, mut poisoned) = (without.clone(), object.clone());
+                *poisoned.pointer_mut(place).unwrap() = value.clone();
+                // One that cannot be decoded is remembered as such.
+                let _ = snapshot.kubernetes.insert_json(poisoned);
                 let after = world::diagnoses(&snapshot);
                 for diagnosis in &after {
                     let context = Context { now: snapshot.meta.taken_at, generation: None, docs: "" };
@@ -330,24 +358,21 @@ fn hostile_values_harm_nobody_else() {
                 }
                 let after = by_target(&after);
                 // What an Ingress tells of the controller, or claims of an address, is its neighbours' matter by right.
-                let witness = poisoned.kubernetes[at]["kind"] == "Ingress";
+                let witness = object["kind"] == "Ingress";
                 let shared = |diagnosis: &Diagnosis| {
                     codes(diagnosis).iter().any(|(code, _)| matches!(*code, "IngressControllerStalled" | "StaticAddressUnusable"))
                 };
                 let lost = |key: &Key, diagnosis: &Diagnosis| {
                     witness && (shared(diagnosis) || after.get(key).is_some_and(|one| shared(one)))
                 };
-                for (key, diagnosis) in
-                    by_target(&before).iter().filter(|(key, diagnosis)| key.0 != namespace && !lost(key, diagnosis))
-                {
-                    let same = after.get(key).is_some_and(|other| {
-                        printed(std::slice::from_ref(*other), &snapshot) == printed(std::slice::from_ref(*diagnosis), &snapshot)
-                    });
+                let others = told.iter().filter(|(key, diagnosis, _)| key.0 != namespace && !lost(key, diagnosis));
+                for (key, _, text) in others {
+                    let same = after.get(key).is_some_and(|other| printed(std::slice::from_ref(*other), &snapshot) == *text);
                     assert!(same, "{}: {place} of {} {namespace} changes {key:?}", world::name(&folder), object["kind"]);
                 }
                 tried += 1;
             }
-        }
+        });
         let Some(compute) = &raw.compute else { continue };
         let compute = serde_json::to_value(compute).unwrap();
         let mut places = Vec::new();
