@@ -475,7 +475,7 @@ fn report(backend: &Backend<'_>) -> BackendReport {
     let health_check = backend.health_check.as_ref().seen().map(|check| HealthCheckReport {
         type_: name(&check.type_),
         path: check.http().map_or_else(String::new, |http| name(&http.request_path)),
-        port: check.http().filter(|http| &*http.port_specification != "USE_SERVING_PORT").and_then(|http| http.port),
+        port: check.asked_port().filter(|asked| asked.specification != "USE_SERVING_PORT").and_then(|asked| asked.number),
         interval: check.check_interval_sec,
         timeout: check.timeout_sec,
     });

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::diagnose::{Diagnosis, Found, diagnose};
+use crate::snapshot::probe::ProbeAnswer;
 use crate::snapshot::{Recording, Snapshot, Source, Unknown};
 use crate::topology::{Fleet, Grace, TargetKind, TargetRef, Topology};
 
@@ -114,6 +115,12 @@ impl World {
     pub fn without_google(&mut self) {
         self.compute = Value::Null;
         self.cluster = Value::Null;
+    }
+
+    /// Every pod that was asked said this.
+    pub fn answered(mut self, change: impl Fn(&mut ProbeAnswer)) -> Self {
+        self.recording.probes.iter_mut().flatten().for_each(change);
+        self
     }
 
     /// The snapshot.

@@ -103,7 +103,7 @@ impl<'a> Kept<'a> {
         let configs = &topology.snapshot.kubernetes.backend_configs;
         self.sought.extend(named.filter(|name| configs.get(backend.namespace, name).is_absent()).map(String::from));
         if let Some(check) = backend.health_check.as_ref().seen() {
-            self.node_ports.extend(check.http().and_then(|http| http.port).filter(|port| *port != 0));
+            self.node_ports.extend(check.asked_port().and_then(|asked| asked.number).filter(|port| *port != 0));
         }
         self.names.extend(backend.neg_name.clone());
         self.names.extend(backend.backend_service_path.as_deref().map(|path| short_name(path).to_owned()));

@@ -112,7 +112,7 @@ impl PodProxy {
 
 /// The request, and the namespace in which it needs a right; `None` when it cannot be sent.
 fn request(question: &Question) -> Option<(&str, Request<Body>)> {
-    // The proxy speaks HTTP/1.1 to the pod: what that says is no answer to a health check that speaks HTTP/2.
+    // The proxy speaks HTTP/1.1 to the pod: what that says is no answer to a health check that speaks something else.
     if question.http2 {
         return None;
     }
@@ -120,6 +120,7 @@ fn request(question: &Question) -> Option<(&str, Request<Body>)> {
     let scheme = match question.scheme {
         Scheme::Http => "",
         Scheme::Https => "https:",
+        Scheme::Tcp => return None,
     };
     // An empty path would be redirected by the API server itself.
     let path = if question.path.is_empty() { "/" } else { &*question.path };
@@ -222,8 +223,9 @@ mod tests {
 
     #[test]
     fn the_proxy_is_not_asked_for_what_it_cannot_tell() {
-        let question = Question { http2: true, ..question(Scheme::Https, "/", "") };
-        assert!(request(&question).is_none());
+        let http2 = Question { http2: true, ..question(Scheme::Https, "/", "") };
+        assert!(request(&http2).is_none());
+        assert!(request(&question(Scheme::Tcp, "", "")).is_none());
     }
 
     #[test]

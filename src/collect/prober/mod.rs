@@ -43,7 +43,7 @@ pub struct Question {
     pub ip: IpAddr,
     /// Port.
     pub port: u16,
-    /// HTTP or HTTPS.
+    /// What is spoken; for TCP there is neither path nor host.
     pub scheme: Scheme,
     /// HTTP/2 is spoken, and nothing else.
     pub http2: bool,
@@ -83,7 +83,8 @@ impl Default for ProbeSettings {
 /// Counters for whoever publishes metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProberStats {
-    /// Questions so far, by HTTP status, or by the word for the error; `NotSent` when the failure was not the pod's.
+    /// Questions so far, by HTTP status, or by the word for the error; `Connected` when a connection was all that was asked for, `NotSent`
+    /// when the failure was not the pod's.
     pub results: BTreeMap<Box<str>, u64>,
 }
 
@@ -239,7 +240,8 @@ impl Asker {
         let label: Box<str> = match &answer {
             Ok(ProbeAnswer { status: Some(status), .. }) => status.to_string().into(),
             Ok(ProbeAnswer { error: Some(error), .. }) => error.as_str().into(),
-            Ok(_) | Err(_) => "NotSent".into(),
+            Ok(_) => "Connected".into(),
+            Err(_) => "NotSent".into(),
         };
         self.prober.count(&label);
         let fresh = self.fresh.remove(&question);
