@@ -20,6 +20,7 @@ mod kubernetes;
 pub mod once;
 mod prober;
 mod tape;
+mod words;
 mod world;
 
 use std::sync::Arc;
@@ -30,9 +31,9 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want};
 pub use credentials::CredentialsMode;
 pub use kubernetes::prepare;
-pub(crate) use kubernetes::words;
 pub use prober::{ProbeSettings, Prober, ProberStats, Question};
 pub use tape::Tape;
+pub(crate) use words::{with_sources, words};
 pub use world::{Changes, World};
 
 /// Our name in front of every server but a pod.

@@ -69,14 +69,6 @@ pub(super) fn spawn(tasks: &mut JoinSet<()>, client: &Client, world: &Arc<World>
     tasks.spawn(leases::run(world.clone(), client.clone()));
 }
 
-/// What went wrong with a request, in one line.
-pub(crate) fn words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => watch::with_sources(error),
-    }
-}
-
 struct Watches<'a> {
     client: &'a Client,
     world: &'a Arc<World>,

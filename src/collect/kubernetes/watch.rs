@@ -16,6 +16,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 
 use super::wire::Wire;
 use crate::collect::backoff::Backoff;
+use crate::collect::with_sources;
 use crate::collect::world::{Change, World};
 use crate::snapshot::kubernetes::Stored;
 use crate::snapshot::{Source, Unknown};
@@ -295,20 +296,6 @@ impl<T: Stored + PartialEq> Watch<T> {
     fn unknown(&self, reason: &str, message: &str) -> Unknown {
         Unknown { source: Source::Kubernetes, resource: T::resource().into(), reason: reason.into(), message: message.into() }
     }
-}
-
-/// An error and what it comes from, in one line.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Place;
-use crate::collect::kubernetes::words;
+use crate::collect::words;
 use crate::snapshot::kubernetes::Kind;
 
 /// Longest wait for a page.

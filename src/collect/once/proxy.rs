@@ -16,8 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::Instant;
 
-use crate::collect::Question;
-use crate::collect::kubernetes::words;
+use crate::collect::{Question, words};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
 
 /// Servers that treat health checks apart look at the first word.
