@@ -15,6 +15,7 @@ mod backoff;
 mod compute;
 mod container;
 mod credentials;
+mod guard;
 mod identity;
 mod kubernetes;
 pub mod once;
@@ -30,6 +31,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want};
 pub use credentials::CredentialsMode;
+pub(crate) use guard::guard;
 pub use kubernetes::prepare;
 pub use prober::{ProbeSettings, Prober, ProberStats, Question};
 pub use tape::Tape;

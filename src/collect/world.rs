@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::guard;
 use crate::snapshot::compute::COLLECTIONS;
 use crate::snapshot::kubernetes::Stored;
 use crate::snapshot::{Observed, Snapshot, Source, Unknown};
@@ -193,11 +194,6 @@ impl World {
     fn lock(&self) -> RwLockWriteGuard<'_, Snapshot> {
         self.snapshot.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A panic while a lock was held leaves a whole value behind: every edit moves complete values.
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `backendServices/getHealth` of `projects/P/global/backendServices/B/getHealth`: there are not as many as there are resources.

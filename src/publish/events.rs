@@ -9,7 +9,7 @@
 //! it at once the API server takes one.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::api::{Finding, IngressDiagnosisStatus, LastEvent};
+use crate::collect::guard;
 use crate::diagnose::{Diagnosis, Verdict};
 use crate::topology::TargetRef;
 
@@ -116,10 +117,6 @@ impl Events {
             tracing::warn!(namespace = %target.namespace, kind = target.kind.as_str(), name = %target.name, "Events are not written: {error}");
         }
     }
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn event(target: &TargetRef, uid: &str, status: &IngressDiagnosisStatus, last: &LastEvent) -> Event {

@@ -20,7 +20,7 @@ mod reader;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,6 +31,7 @@ use reader::{HOST_COLLECTIONS, host_projects, subject};
 use schedule::Job;
 pub use schedule::Urgency;
 
+use super::guard;
 use super::tape::Tape;
 use crate::snapshot::Snapshot;
 use crate::snapshot::compute::health_key;
@@ -161,8 +162,4 @@ impl ComputeReader {
     pub fn stats(&self) -> ComputeStats {
         ComputeStats { requests: guard(&self.shared.requests).clone(), budget: self.shared.budget }
     }
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,12 +13,13 @@ mod proxy;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::Client;
 use serde_json::Value;
 
+use super::guard;
 use super::tape::Tape;
 use super::world::{Change, World};
 use crate::snapshot::kubernetes::{
@@ -353,6 +354,6 @@ impl Lists {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.state)
     }
 }

@@ -10,13 +10,14 @@ mod tls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::guard;
 use super::world::{Change, World};
 use crate::snapshot::probe::{ProbeAnswer, Scheme};
 use ask::NotAsked;
@@ -112,7 +113,7 @@ struct Wanted {
 impl Prober {
     /// Sets what is asked, all of it: answers to questions that are left out are forgotten.
     pub fn want(&self, questions: Vec<Question>) {
-        let mut wanted = self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = guard(&self.shared.wanted);
         if wanted.questions != questions {
             *wanted = Wanted { questions, news: true };
             self.shared.asked.store(!self.shared.enabled, Ordering::Release);
@@ -128,11 +129,11 @@ impl Prober {
 
     /// What was answered so far.
     pub fn stats(&self) -> ProberStats {
-        ProberStats { results: self.shared.results.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        ProberStats { results: guard(&self.shared.results).clone() }
     }
 
     fn count(&self, result: &str) {
-        let mut results = self.shared.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut results = guard(&self.shared.results);
         *results.entry(result.into()).or_default() += 1;
     }
 }
@@ -274,7 +275,7 @@ impl Asker {
 
     fn take_wanted(&mut self) {
         let questions = {
-            let mut wanted = self.prober.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut wanted = guard(&self.prober.shared.wanted);
             if !std::mem::take(&mut wanted.news) {
                 return;
             }
@@ -304,7 +305,7 @@ impl Asker {
 
     /// Says whether there is still something to wait for; what is wanted may have changed again by now.
     fn settle(&self) {
-        let wanted = self.prober.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = guard(&self.prober.shared.wanted);
         self.prober.shared.asked.store(!wanted.news && self.fresh.is_empty(), Ordering::Release);
     }
 
