@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::guard;
 use super::world::{Change, World};
-use crate::snapshot::probe::{ProbeAnswer, Scheme};
+use crate::snapshot::probe::{ProbeAnswer, Scheme, Via};
 use ask::NotAsked;
 use tls::Tls;
 
@@ -54,6 +54,26 @@ pub struct Question {
     pub host: Box<str>,
     /// The health check's timeout.
     pub timeout: Duration,
+}
+
+impl Question {
+    /// Its answer as long as there is none; `via`: the way that it takes.
+    pub(super) fn unanswered(&self, via: Option<Via>) -> ProbeAnswer {
+        ProbeAnswer {
+            pod: self.pod.clone(),
+            ip: self.ip,
+            port: self.port,
+            scheme: self.scheme,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            status: None,
+            location: None,
+            latency_ms: None,
+            error: None,
+            message: None,
+            via,
+        }
+    }
 }
 
 /// What can be set about asking pods.
