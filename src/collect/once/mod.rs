@@ -229,7 +229,7 @@ impl Lists {
     /// The objects that were passed over.
     pub fn malformed(&self) -> Vec<Malformed> {
         let mut malformed = self.state().malformed.clone();
-        malformed.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
+        malformed.sort();
         malformed
     }
 

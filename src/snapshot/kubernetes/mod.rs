@@ -282,8 +282,8 @@ impl Kubernetes {
     }
 }
 
-/// An object that could not be decoded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// An object that could not be decoded; ordered by kind, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{kind} {namespace}/{name} is passed over, it cannot be understood: {message}")]
 pub struct Malformed {
     /// Its kind.
