@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::guard;
 use crate::snapshot::compute::COLLECTIONS;
 use crate::snapshot::kubernetes::Stored;
-use crate::snapshot::{Observed, Snapshot, Source, Unknown};
+use crate::snapshot::{Snapshot, Source, Unknown};
 
 /// What changed since it was last asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,15 +115,11 @@ impl World {
     /// What could not be read, each resource once per reason; methods and scopes by their kind.
     pub fn unread(&self) -> Vec<Unknown> {
         let snapshot = self.read();
-        let mut unknown = snapshot.kubernetes.unread();
-        unknown.extend(snapshot.compute.unread.values().cloned());
+        let mut unknown = snapshot.unread();
         unknown.extend(snapshot.compute.errors.iter().filter_map(|(path, error)| {
             let (source, resource) = (Source::Compute, kind_and_method(path)?.into());
             Some(Unknown { source, resource, reason: error.reason.clone(), message: error.message.clone() })
         }));
-        if let Observed::Unknown(why) = &snapshot.cluster {
-            unknown.push(why.clone());
-        }
         unknown.sort();
         unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));
         unknown
