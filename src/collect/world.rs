@@ -201,11 +201,15 @@ fn kind_and_method(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use jiff::Timestamp;
+    use tokio::task::JoinSet;
 
-    use super::{Change, World, kind_and_method};
+    use super::{Change, World, guard, kind_and_method};
+    use crate::collect::kubernetes;
+    use crate::collect::once::Lists;
     use crate::snapshot::kubernetes::{Node, Pod};
 
     #[tokio::test]
@@ -244,6 +248,20 @@ mod tests {
         assert_eq!(world.awaited(), ["nodes"]);
         world.settle_kind::<Node>("");
         assert!(world.synced() && world.read().kubernetes.nodes.readable("").is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_watched_is_what_a_single_pass_lists() {
+        let url = "http://127.0.0.1:1";
+        let client = kube::Client::try_from(kube::Config::new(url.parse().expect("a URL"))).expect("a client");
+        let parts = |world: &World| guard(&world.watches).unread.keys().cloned().collect::<Vec<_>>();
+        for namespace in [None, Some("shop"), Some("kube-system")] {
+            let (watched, listed) = (Arc::new(World::new()), Arc::new(World::new()));
+            kubernetes::spawn(&mut JoinSet::new(), &client, &watched, namespace);
+            let _ = Lists::new(client.clone(), url.to_owned(), &listed, namespace, None);
+            assert!(!parts(&watched).is_empty());
+            assert_eq!(parts(&watched), parts(&listed), "{namespace:?}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! what was not read for empty.
 
 use crate::collect::Tape;
+use crate::snapshot::Snapshot;
 use crate::snapshot::compute::ApiError;
 use crate::snapshot::recording::Recording;
-use crate::snapshot::Snapshot;
 
 use super::Seen;
 

@@ -18,7 +18,7 @@ use super::wire::Wire;
 use crate::collect::backoff::Backoff;
 use crate::collect::with_sources;
 use crate::collect::world::{Change, World};
-use crate::snapshot::kubernetes::Stored;
+use crate::snapshot::kubernetes::{SYSTEM, Stored};
 use crate::snapshot::{Source, Unknown};
 
 /// A page of a list that takes longer than this will not come.
@@ -244,11 +244,7 @@ impl<T: Stored + PartialEq> Watch<T> {
 
     fn change(&self, key: &Key) -> Change {
         let events = T::KIND == "Event";
-        if key.0.is_empty() || (&*key.0 == "kube-system" && !events) {
-            Change::Everything
-        } else {
-            Change::Namespace(key.0.clone())
-        }
+        if key.0.is_empty() || (&*key.0 == SYSTEM && !events) { Change::Everything } else { Change::Namespace(key.0.clone()) }
     }
 
     /// What an error means: `None` when the stream mends itself.

@@ -20,18 +20,18 @@ use kube::Client;
 use serde_json::Value;
 
 use super::guard;
+use super::kubernetes::with_system;
 use super::tape::Tape;
 use super::world::{Change, World};
 use crate::snapshot::kubernetes::{
-    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, Ingress, IngressClass, Lease, Malformed,
-    ManagedCertificate, Namespace, NetworkPolicy, Node, Pod, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
+    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, INGRESS_UID, Ingress, IngressClass, LEASES,
+    Lease, Malformed, ManagedCertificate, Namespace, NetworkPolicy, Node, Pod, SYSTEM, Service, ServiceNetworkEndpointGroup,
+    StatefulSet, Stored,
 };
 use crate::snapshot::{Source, Unknown};
 pub use facts::{can_ask_google, identify, keep_answers, not_in_time};
 use pages::{Item, Refusal};
 pub use proxy::{PodProxy, ProxyError};
-
-const SYSTEM: &str = "kube-system";
 
 /// Why nothing can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,12 @@ struct Place {
     namespace: Box<str>,
     /// Only these; empty: all.
     names: &'static [&'static str],
+}
+
+impl Place {
+    fn of(namespace: &str, names: &'static [&'static str]) -> Self {
+        Self { namespace: namespace.into(), names }
+    }
 }
 
 /// Lists kinds, each once.
@@ -245,32 +251,27 @@ impl Lists {
     }
 
     fn cluster(&self) -> Vec<Place> {
-        vec![Place { namespace: "".into(), names: &[] }]
+        vec![Place::of("", &[])]
     }
 
     fn own(&self) -> Vec<Place> {
-        vec![Place { namespace: self.namespace.clone().unwrap_or_default(), names: &[] }]
+        vec![Place::of(self.namespace.as_deref().unwrap_or_default(), &[])]
     }
 
-    /// What a diagnosis of one Ingress needs of kube-system as well: the default backend.
     fn with_system(&self) -> Vec<Place> {
-        let mut places = self.own();
-        if self.namespace.as_deref().is_some_and(|namespace| namespace != SYSTEM) {
-            places.push(Place { namespace: SYSTEM.into(), names: &[] });
-        }
-        places
+        with_system(self.namespace.as_deref()).into_iter().map(|namespace| Place::of(namespace, &[])).collect()
     }
 
     fn leases(&self) -> Vec<Place> {
-        vec![Place { namespace: SYSTEM.into(), names: &["ingress-gce-lock", "ingress-gce-neg-lock"] }]
+        vec![Place::of(SYSTEM, &LEASES)]
     }
 
     fn ingress_uid(&self) -> Vec<Place> {
-        vec![Place { namespace: SYSTEM.into(), names: &["ingress-uid"] }]
+        vec![Place::of(SYSTEM, &[INGRESS_UID])]
     }
 
     fn kube_system(&self) -> Vec<Place> {
-        vec![Place { namespace: "".into(), names: &[SYSTEM] }]
+        vec![Place::of("", &[SYSTEM])]
     }
 
     fn not_read<T: Stored>(&self, place: &Place) {

@@ -12,8 +12,8 @@ mod pod;
 mod service;
 
 pub use cluster::{
-    ConfigMap, Event, IpBlock, LabelSelector, Lease, Namespace, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicyRule, Node, ObjectReference,
+    ConfigMap, Event, INGRESS_UID, IpBlock, LEASES, LabelSelector, Lease, Namespace, NetworkPolicy, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicyRule, Node, ObjectReference, SYSTEM,
 };
 pub use collection::{Collection, Index};
 pub use gke::{
