@@ -117,8 +117,7 @@ impl World {
         let snapshot = self.read();
         let mut unknown = snapshot.unread();
         unknown.extend(snapshot.compute.errors.iter().filter_map(|(path, error)| {
-            let (source, resource) = (Source::Compute, kind_and_method(path)?.into());
-            Some(Unknown { source, resource, reason: error.reason.clone(), message: error.message.clone() })
+            Some(Unknown::new(Source::Compute, kind_and_method(path)?, error.reason.clone(), error.message.clone()))
         }));
         unknown.sort();
         unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));

@@ -83,11 +83,9 @@ impl<'a> Backend<'a> {
     fn not_asked(&self) -> Option<Unknown> {
         let check = self.health_check.as_ref().seen().copied()?;
         let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && self.count(State::Unhealthy) > 0;
-        other.then(|| Unknown {
-            source: Source::Probe,
-            resource: check.name.clone(),
-            reason: "NotAsked".into(),
-            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
+        other.then(|| {
+            let message = format!("nobody but Google asks what a health check by {} asks", check.type_);
+            Unknown::new(Source::Probe, check.name.clone(), "NotAsked", message)
         })
     }
 

@@ -12,7 +12,7 @@ use kube::api::Api;
 
 use super::wire::Wire;
 use crate::collect::world::{Change, World};
-use crate::snapshot::kubernetes::{LEASES, Lease, SYSTEM};
+use crate::snapshot::kubernetes::{Kind, LEASES, Lease, SYSTEM};
 use crate::snapshot::{Source, Unknown};
 
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -46,12 +46,11 @@ pub(super) async fn run(world: Arc<World>, client: Client) {
             }
             Some((reason, message, code)) => {
                 if !std::mem::replace(&mut reported, true) {
-                    tracing::warn!(kind = "leases.coordination.k8s.io", "cannot be read: {message}");
+                    tracing::warn!(kind = Lease::resource(), "cannot be read: {message}");
                 }
                 // A stale lease accuses the controllers, so what was seen before an outage of ours does not stand.
                 if code == 403 || !listed || stale(&world) {
-                    let resource = "leases.coordination.k8s.io".into();
-                    let why = Unknown { source: Source::Kubernetes, resource, reason: reason.into(), message: message.into() };
+                    let why = Unknown::new(Source::Kubernetes, Lease::resource(), reason, message);
                     forget(&world);
                     world.set_unread::<Lease>(SYSTEM, Some(why));
                 }

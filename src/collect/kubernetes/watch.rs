@@ -290,7 +290,7 @@ impl<T: Stored + PartialEq> Watch<T> {
     }
 
     fn unknown(&self, reason: &str, message: &str) -> Unknown {
-        Unknown { source: Source::Kubernetes, resource: T::resource().into(), reason: reason.into(), message: message.into() }
+        Unknown::new(Source::Kubernetes, T::resource(), reason, message)
     }
 }
 

@@ -315,7 +315,7 @@ impl Lists {
             }
             Err(Refusal::Other(reason, message)) => (reason, message),
         };
-        Some(Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() })
+        Some(Unknown::new(Source::Kubernetes, resource, reason, message))
     }
 
     fn keep<T: Stored>(&self, item: Item<T>, place: &Place, keep: fn(&T) -> bool) {

@@ -250,8 +250,7 @@ impl Kubernetes {
 
     /// Marks a whole kind as unreadable, by its resource name with or without the group; false when no such kind is read.
     pub fn mark_unread(&mut self, resource: &str, reason: &str, message: &str) -> bool {
-        let why =
-            Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() };
+        let why = Unknown::new(Source::Kubernetes, resource, reason, message);
         let mut found = false;
         each_collection!([&mut] self, collection => if collection.is_resource(resource) {
             collection.set_unread(Some(why.clone()));
