@@ -240,7 +240,7 @@ impl Controller {
         let snapshot = world.read_at(Timestamp::now());
         let fleet = Fleet::of(&snapshot);
         let mut targets: BTreeSet<TargetRef> = fleet.targets.iter().cloned().collect();
-        let hosts_pending = self.collector.compute.hosts_pending(&snapshot);
+        let hosts_pending = collect::hosts_pending(&snapshot);
         self.kept.retain(|target, _| targets.contains(target));
         self.metrics.retain(|target| targets.contains(target));
         for target in &targets {
@@ -389,11 +389,13 @@ impl Controller {
             }
         };
         self.metrics.publish(target, shown);
+        let snapshot = self.world.read();
         for group in &kept.wanted.groups {
-            if let Some(read) = self.collector.compute.read_at(group) {
+            if let Some(read) = snapshot.compute.group_read_at(&group.backend_service, &group.group) {
                 self.metrics.facts_age.observe(now.duration_since(read).as_secs_f64().max(0.0));
             }
         }
+        drop(snapshot);
         let says = Logged::of(diagnosis);
         says.say(target, diagnosis, kept.logged.as_ref());
         kept.logged = Some(says);

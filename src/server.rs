@@ -92,7 +92,8 @@ async fn metrics(State(Served { sources, turn }): State<Served>, headers: Header
 fn tell(sources: &Sources, gzip: bool) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let stats = sources.compute.stats();
     sources.metrics.count(stats.budget, stats.requests, sources.prober.stats().results);
-    sources.metrics.set_sight(sources.world.unread(), sources.compute.oldest());
+    let oldest = sources.world.read().compute.read_at.values().min().copied();
+    sources.metrics.set_sight(sources.world.unread(), oldest);
     let text = sources.metrics.text()?.into_bytes();
     if !gzip {
         return Ok(text);

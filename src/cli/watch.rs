@@ -13,13 +13,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::collect::{self, Collector, World};
+use crate::collect::{self, World};
 use crate::config::Config;
-use crate::diagnose::{Diagnosis, diagnose as diagnose_target};
-use crate::oneshot::{Ask, Probing};
+use crate::diagnose::Diagnosis;
+use crate::oneshot::{Diagnosed, Probing};
 use crate::publish::text;
-use crate::topology::{Fleet, Topology};
-use crate::wanted::{self, Wanted};
 
 use super::{DiagnoseArgs, Outcome, Output, diagnose, print};
 
@@ -59,26 +57,12 @@ pub(super) async fn watch(args: &DiagnoseArgs, config: Config) -> Outcome {
         if !world.synced() {
             continue;
         }
-        let (diagnoses, pending) = look(&world, &collector, &ask);
+        let Diagnosed { diagnoses, wanted, .. } = ask.diagnose(&world.read_at(Timestamp::now()), &collector);
+        let pending = wanted.iter().any(|wanted| wanted.lists_pending || wanted.groups_pending);
         if !pending || !painter.shown.is_empty() || begun.elapsed() > PATIENCE {
             painter.paint(&diagnoses)?;
         }
     }
-}
-
-fn look(world: &World, collector: &Collector, ask: &Ask) -> (Vec<Diagnosis>, bool) {
-    let snapshot = world.read_at(Timestamp::now());
-    let fleet = Fleet::of(&snapshot);
-    let mut wanted = Vec::new();
-    let mut diagnoses = Vec::new();
-    for target in fleet.targets.iter().filter(|target| ask.is_for(target)) {
-        let Some(topology) = Topology::of(&snapshot, &fleet, &ask.grace, target) else { continue };
-        diagnoses.push(diagnose_target(&topology, target, &[]));
-        wanted.push(Wanted::of(&topology));
-    }
-    wanted::tell(wanted.iter(), &collector.compute, &collector.prober);
-    let pending = wanted.iter().any(|wanted| wanted.lists_pending || wanted.groups_pending);
-    (diagnoses, pending)
 }
 
 struct Painter {

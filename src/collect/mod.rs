@@ -29,7 +29,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want};
+pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want, hosts_pending};
 pub use credentials::CredentialsMode;
 pub(crate) use guard::guard;
 pub use kubernetes::prepare;
@@ -120,10 +120,12 @@ pub fn start(
 }
 
 /// For whoever reads once and goes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Once {
     /// What is read is taken down there.
     pub tape: Option<Tape>,
+    /// Credentials and clients for Google's APIs.
+    pub google: Option<once::Prepared>,
 }
 
 /// Starts to read everything but the API server, which somebody else lists. Project, name and location of the cluster should be known.
@@ -145,15 +147,18 @@ fn beside(
     active: &watch::Receiver<bool>,
     shutdown: watch::Receiver<bool>,
 ) -> Collector {
-    let tape = once.as_ref().and_then(|once| once.tape.clone());
-    let credentials = Arc::new(credentials::Credentials::new(settings.credentials));
+    let (is_once, Once { tape, google }) = (once.is_some(), once.unwrap_or_default());
+    let (credentials, client) = match google {
+        Some(google) => (google.credentials, google.compute),
+        None => (Arc::new(credentials::Credentials::new(settings.credentials)), None),
+    };
     let container =
         container::run(world.clone(), settings.container_endpoint.clone(), credentials.clone(), tape.clone(), active.clone());
     tasks.spawn(container);
     let reads = settings.reads_per_minute;
     let (mut reader, compute) = compute::Reader::new(world, &settings.compute_endpoint, &credentials, reads, active);
-    if once.is_some() {
-        reader = reader.for_once(reads);
+    if is_once {
+        reader = reader.for_once(reads, client);
     }
     if let Some(tape) = tape {
         compute.record(tape);

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::collect::once::{self, Lists, OnceError, PodProxy, ProxyError};
+use crate::collect::once::{self, Google, Lists, OnceError, PodProxy, ProxyError};
 use crate::collect::{self, Collector, Question, Settings, Tape, Want, World};
 use crate::diagnose::{Diagnosis, diagnose};
 use crate::snapshot::compute::COLLECTIONS;
@@ -123,11 +123,17 @@ pub struct Progress {
     pub requests: u64,
 }
 
-/// What the diagnoses of one moment say and want.
-struct Look {
+/// The diagnoses of one moment, and what they want.
+pub(crate) struct Diagnosed {
     targets: Vec<TargetRef>,
-    diagnoses: Vec<Diagnosis>,
-    wanted: Vec<Wanted>,
+    pub(crate) diagnoses: Vec<Diagnosis>,
+    pub(crate) wanted: Vec<Wanted>,
+}
+
+/// The same, with what is still to come.
+struct Look {
+    diagnosed: Diagnosed,
+    /// Kinds that a diagnosis looked for and that were not listed.
     missed: BTreeSet<String>,
     /// Google is still being asked for something that a diagnosis waits for.
     pending: bool,
@@ -141,25 +147,26 @@ pub async fn look(ask: Ask, progress: &mut (dyn FnMut(&Progress) + Send)) -> Res
     let url = ask.kube.cluster_url.to_string();
     let lists = Lists::new(client, url, &world, ask.namespace.as_deref(), ask.tape.clone());
     let first = if ask.tape.is_some() { once::every_kind() } else { once::needed_kinds() };
+    let google = Google::begin(&ask.settings, ask.in_cluster());
     read(&lists, &first, &Progress::default(), progress).await?;
 
-    let in_cluster = ask.context.is_none();
-    let mut settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), in_cluster).await;
-    settings.probe.enabled = ask.probing == Probing::Direct;
-    let google = once::can_ask_google(&world, &settings, in_cluster).await;
-    let (_active, active) = watch::channel(google);
+    let settings = ask.identify(&world).await;
+    let google = google.ready().await;
+    let may_ask = once::can_ask_google(&world, &settings, google.is_some());
+    let (_active, active) = watch::channel(may_ask);
     let (_stop, shutdown) = watch::channel(false);
-    let collector =
-        collect::start_beside_lists(settings.clone(), &world, collect::Once { tape: ask.tape.clone() }, &active, shutdown);
+    let once = collect::Once { tape: ask.tape.clone(), google };
+    let collector = collect::start_beside_lists(settings.clone(), &world, once, &active, shutdown);
 
     // However long Google takes: ages are counted to when Kubernetes was listed, or a Lease would grow stale while we wait.
     let now = Timestamp::now();
     let (asked, refused, begun) = (BTreeSet::new(), Vec::new(), Instant::now());
-    let mut pass = Pass { ask, settings, world, lists, collector, google, now, asked, refused, begun };
+    let mut pass = Pass { ask, settings, world, lists, collector, may_ask, now, asked, refused, begun };
     let (look, late) = pass.run(deadline, progress).await?;
     pass.check_project()?;
     let warnings = pass.warnings(late);
-    Ok(Seen { world: pass.world, targets: look.targets, diagnoses: look.diagnoses, warnings })
+    let Diagnosed { targets, diagnoses, .. } = look.diagnosed;
+    Ok(Seen { world: pass.world, targets, diagnoses, warnings })
 }
 
 /// Lists kinds, and says meanwhile how far that is.
@@ -187,8 +194,7 @@ pub async fn reach(ask: &mut Ask) -> Result<(), OneshotError> {
     let url = ask.kube.cluster_url.to_string();
     let lists = Lists::new(client(ask.kube.clone())?, url, &world, ask.namespace.as_deref(), None);
     lists.read(&once::identifying_kinds()).await?;
-    ask.settings = once::identify(&world, ask.settings.clone(), ask.context.as_deref(), ask.context.is_none()).await;
-    ask.settings.probe.enabled = ask.probing == Probing::Direct;
+    ask.settings = ask.identify(&world).await;
     Ok(())
 }
 
@@ -203,7 +209,7 @@ struct Pass {
     lists: Lists,
     collector: Collector,
     /// Whether Google is asked at all.
-    google: bool,
+    may_ask: bool,
     /// When Kubernetes was listed.
     now: Timestamp,
     /// Questions that went through the proxy.
@@ -221,7 +227,7 @@ impl Pass {
     ) -> Result<(Look, Option<(usize, usize)>), OneshotError> {
         loop {
             let mut look = self.look();
-            if look.targets.is_empty() && !self.ask.names.is_empty() {
+            if look.diagnosed.targets.is_empty() && !self.ask.names.is_empty() {
                 return Err(OneshotError::NoTarget(said::no_target(&self.ask)));
             }
             progress(&self.progress(&look));
@@ -229,7 +235,7 @@ impl Pass {
                 read(&self.lists, &look.missed, &self.progress(&look), progress).await?;
                 continue;
             }
-            let everything_was_read = look.targets.is_empty() || !look.pending;
+            let everything_was_read = look.diagnosed.targets.is_empty() || !look.pending;
             if everything_was_read && !self.ask_through_proxy(&look).await {
                 return Ok((look, None));
             }
@@ -239,7 +245,7 @@ impl Pass {
                 return Ok((look, Some(late)));
             }
             if !everything_was_read {
-                self.wait(&look, deadline, progress).await;
+                self.wait(deadline).await;
             }
         }
     }
@@ -247,21 +253,11 @@ impl Pass {
     /// Diagnoses everything that was asked for, and tells the readers what that wants.
     fn look(&self) -> Look {
         let snapshot = self.world.read_at(self.now);
-        let fleet = Fleet::of(&snapshot);
-        let targets = fleet.targets.iter().filter(|target| self.ask.is_for(target));
-        let mut look =
-            Look { targets: Vec::new(), diagnoses: Vec::new(), wanted: Vec::new(), missed: BTreeSet::new(), pending: false };
-        for target in targets {
-            let Some(topology) = Topology::of(&snapshot, &fleet, &self.ask.grace, target) else { continue };
-            look.diagnoses.push(diagnose(&topology, target, &[]));
-            look.wanted.push(Wanted::of(&topology));
-            look.targets.push(target.clone());
-        }
-        wanted::tell(look.wanted.iter(), &self.collector.compute, &self.collector.prober);
-        look.missed = snapshot.kubernetes.missed().into_iter().filter(|kind| self.lists.is_new(kind)).collect();
-        let google = self.google && !look.wanted.is_empty() && self.waits_for_google(&snapshot, &look.wanted);
-        look.pending = google || !self.collector.prober.caught_up();
-        look
+        let diagnosed = self.ask.diagnose(&snapshot, &self.collector);
+        let missed = snapshot.kubernetes.missed().into_iter().filter(|kind| self.lists.is_new(kind)).collect();
+        let wanted = &diagnosed.wanted;
+        let google = self.may_ask && !wanted.is_empty() && self.waits_for_google(&snapshot, wanted);
+        Look { missed, pending: google || !self.collector.prober.caught_up(), diagnosed }
     }
 
     /// Google has not been asked everything yet, or was unwell when it was and is given some time. Credentials that are not accepted will
@@ -276,12 +272,12 @@ impl Pass {
         let unwell = wanted.iter().any(|wanted| wanted.lists_pending || wanted.failing);
         reasons.contains("NotRead")
             || wanted.iter().any(|wanted| wanted.groups_pending)
-            || self.collector.compute.hosts_pending(snapshot)
+            || collect::hosts_pending(snapshot)
             || (unwell && !reasons.contains("NoCredentials") && self.begun.elapsed() < PATIENCE)
     }
 
     /// Waits until the readers have caught up, or have had some time.
-    async fn wait(&self, look: &Look, deadline: Instant, progress: &mut (dyn FnMut(&Progress) + Send)) {
+    async fn wait(&self, deadline: Instant) {
         let caught_up = || self.collector.compute.caught_up() && self.collector.prober.caught_up();
         if caught_up() {
             sleep(LOOK_SOON).await;
@@ -290,7 +286,6 @@ impl Pass {
         let until = deadline.min(Instant::now() + LOOK_AGAIN);
         while Instant::now() < until && !caught_up() {
             sleep(POLL).await;
-            progress(&self.progress(look));
         }
     }
 
@@ -300,7 +295,7 @@ impl Pass {
             return false;
         }
         let probe = &self.settings.probe;
-        let questions = look.wanted.iter().flat_map(|wanted| wanted.questions.iter());
+        let questions = look.diagnosed.wanted.iter().flat_map(|wanted| wanted.questions.iter());
         let questions = questions.filter(|question| !probe.excludes(&question.pod));
         let open: Vec<Question> = questions.filter(|question| self.asked.insert((*question).clone())).cloned().collect();
         if open.is_empty() {
@@ -318,8 +313,8 @@ impl Pass {
 
     /// Says of what was not read in time that it was not.
     fn give_up(&self, look: &Look) -> (usize, usize) {
-        let groups: BTreeSet<_> = look.wanted.iter().flat_map(|wanted| &wanted.groups).collect();
-        let late: Vec<_> = groups.iter().filter(|want| self.collector.compute.read_at(want).is_none()).collect();
+        let groups: BTreeSet<_> = look.diagnosed.wanted.iter().flat_map(|wanted| &wanted.groups).collect();
+        let late: Vec<_> = groups.iter().filter(|want| !was_read(&self.world.read(), want)).collect();
         let message = said::not_in_time(&self.ask);
         once::not_in_time(&self.world, late.iter().map(|want| (&*want.backend_service, &*want.group)), &message);
         (late.len(), groups.len())
@@ -328,8 +323,11 @@ impl Pass {
     fn progress(&self, look: &Look) -> Progress {
         let lists = self.lists.progress();
         let groups: BTreeMap<&str, &Want> =
-            look.wanted.iter().flat_map(|wanted| &wanted.groups).map(|want| (&*want.group, want)).collect();
-        let read = groups.values().filter(|want| self.collector.compute.read_at(want).is_some()).count();
+            look.diagnosed.wanted.iter().flat_map(|wanted| &wanted.groups).map(|want| (&*want.group, want)).collect();
+        let read = {
+            let snapshot = self.world.read();
+            groups.values().filter(|want| was_read(&snapshot, want)).count()
+        };
         Progress {
             lists: (lists.ended, lists.begun),
             objects: lists.objects,
@@ -360,7 +358,37 @@ impl Pass {
     }
 }
 
+fn was_read(snapshot: &Snapshot, want: &Want) -> bool {
+    snapshot.compute.group_read_at(&want.backend_service, &want.group).is_some()
+}
+
 impl Ask {
+    /// Whether this process is a pod of the cluster.
+    fn in_cluster(&self) -> bool {
+        self.context.is_none()
+    }
+
+    /// The settings, with what tells which cluster this is.
+    async fn identify(&self, world: &World) -> Settings {
+        let mut settings = once::identify(world, self.settings.clone(), self.context.as_deref(), self.in_cluster()).await;
+        settings.probe.enabled = self.probing == Probing::Direct;
+        settings
+    }
+
+    /// Diagnoses everything that is asked for, and tells the readers what that wants.
+    pub(crate) fn diagnose(&self, snapshot: &Snapshot, collector: &Collector) -> Diagnosed {
+        let fleet = Fleet::of(snapshot);
+        let mut diagnosed = Diagnosed { targets: Vec::new(), diagnoses: Vec::new(), wanted: Vec::new() };
+        for target in fleet.targets.iter().filter(|target| self.is_for(target)) {
+            let Some(topology) = Topology::of(snapshot, &fleet, &self.grace, target) else { continue };
+            diagnosed.diagnoses.push(diagnose(&topology, target, &[]));
+            diagnosed.wanted.push(Wanted::of(&topology));
+            diagnosed.targets.push(target.clone());
+        }
+        wanted::tell(diagnosed.wanted.iter(), &collector.compute, &collector.prober);
+        diagnosed
+    }
+
     /// Whether a target is among those that are asked for.
     pub fn is_for(&self, target: &TargetRef) -> bool {
         self.names.is_empty() || self.names.contains(&target.diagnosis_name())

@@ -37,11 +37,11 @@ const USER_AGENT: &str = concat!("ingress-diagnosis/", env!("CARGO_PKG_VERSION")
 const PAGE_SIZE: u32 = 500;
 
 /// An answer to come.
-pub(super) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
+pub(in crate::collect) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
 /// The SDK's clients: each has a connection pool of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(in crate::collect) struct Client {
     addresses: client::Addresses,
     backend_services: client::BackendServices,
     firewalls: client::Firewalls,
@@ -215,8 +215,8 @@ impl Listed for Firewall {
 
 impl Client {
     /// Builds every client; no request is sent yet.
-    pub(super) fn connect(endpoint: &str, credentials: Credentials) -> Reply<Self> {
-        let endpoint = endpoint.to_owned();
+    pub(in crate::collect) fn connect(endpoint: &str, credentials: Credentials) -> Reply<Self> {
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
         macro_rules! build {
             ($($field:ident: $client:ident,)*) => {
                 in_time(async move {
@@ -329,6 +329,8 @@ fn record_health(tape: Option<Tape>, (backend_service, group): &(String, String)
 /// The parts of a resource's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Path {
+    /// All of it.
+    text: Box<str>,
     project: Box<str>,
     /// Zone or region; empty for a global resource.
     location: Box<str>,
@@ -339,8 +341,8 @@ pub(super) struct Path {
 
 impl Path {
     /// Takes `projects/P/zones/Z/COLLECTION/NAME` or `projects/P/global/COLLECTION/NAME` apart.
-    pub(super) fn parse(path: &str) -> Option<Self> {
-        let parts: Vec<&str> = path.split('/').collect();
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
         let (project, location, collection, name) = match *parts.as_slice() {
             ["projects", project, "global", collection, name] => (project, "", collection, name),
             ["projects", project, "zones" | "regions", location, collection, name] => (project, location, collection, name),
@@ -348,6 +350,7 @@ impl Path {
         };
         let named = !project.is_empty() && !name.is_empty();
         named.then(|| Self {
+            text: text.into(),
             project: project.into(),
             location: location.into(),
             collection: collection.into(),
@@ -358,14 +361,7 @@ impl Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { project, location, collection, name } = self;
-        match &**location {
-            "" => write!(f, "projects/{project}/global/{collection}/{name}"),
-            zone if zone.rsplit('-').next().is_some_and(|last| last.len() == 1) => {
-                write!(f, "projects/{project}/zones/{zone}/{collection}/{name}")
-            }
-            region => write!(f, "projects/{project}/regions/{region}/{collection}/{name}"),
-        }
+        f.write_str(&self.text)
     }
 }
 
@@ -383,6 +379,8 @@ mod tests {
     fn paths_are_taken_apart() {
         let zonal = Path::parse("projects/p/zones/z/networkEndpointGroups/n").expect("a path");
         assert_eq!((&*zonal.location, &*zonal.collection), ("z", "networkEndpointGroups"));
+        let regional = Path::parse("projects/p/regions/r/backendServices/b").expect("a path");
+        assert_eq!((&*regional.location, &*regional.to_string()), ("r", "projects/p/regions/r/backendServices/b"));
         let global = Path::parse("projects/p/global/backendServices/b").expect("a path");
         assert_eq!(&*global.location, "");
         assert_eq!(Path::parse("projects/p/global/backendServices/"), None);

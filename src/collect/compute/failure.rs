@@ -40,7 +40,7 @@ pub(super) enum Class {
 
 /// Why a read failed.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub(in crate::collect) struct Failure {
     pub(super) class: Class,
     /// HTTP status; 0 when there was none.
     pub(super) code: u16,

@@ -5,7 +5,8 @@
 //!       lists of every kind ─►┘            └ 403 rateLimitExceeded, 429, 5xx: a pause for the whole project
 //! ```
 //!
-//! Enters: which groups of endpoints matter, and how urgently. Leaves: the Compute part of the world, the age of every fact, counters.
+//! Enters: which groups of endpoints matter, and how urgently. Leaves: the Compute part of the world, with the time at which every fact was read, and
+//! counters.
 //! Never: sends more requests than the budget allows, pages and failed requests included; takes a failed read for an empty one; asks
 //! anything while it is not active.
 
@@ -21,11 +22,10 @@ mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::Notify;
 
+pub(super) use client::Client;
 pub(super) use reader::Reader;
 use reader::{HOST_COLLECTIONS, host_projects, subject};
 use schedule::Job;
@@ -34,7 +34,6 @@ pub use schedule::Urgency;
 use super::guard;
 use super::tape::Tape;
 use crate::snapshot::Snapshot;
-use crate::snapshot::compute::health_key;
 
 /// A group of endpoints whose health matters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +69,6 @@ struct Shared {
     wanted: Mutex<Wanted>,
     wanted_changed: Notify,
     requests: Mutex<RequestCounts>,
-    read_at: Mutex<BTreeMap<Box<str>, Timestamp>>,
     /// The version of what is wanted of which everything was tried.
     tried: Mutex<Option<u64>>,
     budget: u32,
@@ -126,40 +124,20 @@ impl ComputeReader {
         *guard(&self.shared.tried) == Some(wanted)
     }
 
-    /// Whether a host project of the cluster's network is known whose lists were neither read nor refused so far.
-    pub fn hosts_pending(&self, snapshot: &Snapshot) -> bool {
-        let read = guard(&self.shared.read_at);
-        let known = |project: &str, collection: &'static str| {
-            let (own, suffix) = (format!("projects/{project}/"), format!("/{collection}"));
-            let mut errors = snapshot.compute.errors.iter().filter(|(path, _)| path.starts_with(&own) && path.ends_with(&suffix));
-            read.contains_key(&*subject(&Job::List { project: project.into(), collection }))
-                || errors.any(|(_, error)| &*error.reason != "NotRead")
-        };
-        host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
-    }
-
-    /// When the endpoints of a group were last read, with the health that its backend service finds.
-    pub fn read_at(&self, Want { backend_service, group, .. }: &Want) -> Option<Timestamp> {
-        let read = guard(&self.shared.read_at);
-        match group.contains("/networkEndpointGroups/") {
-            true => read.get(group).copied(),
-            false => read.get(&*health_key(backend_service, group)).copied(),
-        }
-    }
-
-    /// How long ago each fact was read: lists by collection, groups by path.
-    pub fn ages(&self, now: Timestamp) -> Vec<(Box<str>, Duration)> {
-        let age = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
-        guard(&self.shared.read_at).iter().map(|(what, at)| (what.clone(), age(*at))).collect()
-    }
-
-    /// When the oldest fact was read of those that are read again and again.
-    pub fn oldest(&self) -> Option<Timestamp> {
-        guard(&self.shared.read_at).values().min().copied()
-    }
-
     /// What was asked so far.
     pub fn stats(&self) -> ComputeStats {
         ComputeStats { requests: guard(&self.shared.requests).clone(), budget: self.shared.budget }
     }
+}
+
+/// Whether a host project of the cluster's network is known whose lists were neither read nor refused so far.
+pub fn hosts_pending(snapshot: &Snapshot) -> bool {
+    let compute = &snapshot.compute;
+    let known = |project: &str, collection: &'static str| {
+        let (own, suffix) = (format!("projects/{project}/"), format!("/{collection}"));
+        let mut errors = compute.errors.iter().filter(|(path, _)| path.starts_with(&own) && path.ends_with(&suffix));
+        compute.read_at.contains_key(&*subject(&Job::List { project: project.into(), collection }))
+            || errors.any(|(_, error)| &*error.reason != "NotRead")
+    };
+    host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
 }

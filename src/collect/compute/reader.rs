@@ -72,7 +72,7 @@ impl Reader {
         let reader = Self {
             world: world.clone(),
             handle: handle.clone(),
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            endpoint: endpoint.to_owned(),
             credentials: credentials.clone(),
             budget: Arc::new(budget),
             active: active.clone(),
@@ -87,9 +87,10 @@ impl Reader {
         (reader, handle)
     }
 
-    /// Reads as one who goes when all is read: as much at once as a minute allows.
-    pub(in crate::collect) fn for_once(mut self, reads_per_minute: u32) -> Self {
+    /// Reads as one who goes when all is read: as much at once as a minute allows, with clients that may have been made before.
+    pub(in crate::collect) fn for_once(mut self, reads_per_minute: u32, client: Option<(u64, Client)>) -> Self {
         self.budget = Arc::new(Budget::for_once(reads_per_minute));
+        self.client = client;
         self
     }
 
@@ -250,7 +251,6 @@ impl Reader {
                     Job::List { .. } => {}
                 }
                 compute.read_at.remove(&*subject(&job));
-                guard(&self.handle.shared.read_at).remove(&*subject(&job));
             }
             Change::Nothing
         });
@@ -264,7 +264,6 @@ impl Reader {
                 let awaited = self.schedule.is_awaited(&job);
                 self.schedule.succeeded(&job, pages, now);
                 let read_at = began.unwrap_or_else(Timestamp::now);
-                guard(&self.handle.shared.read_at).insert(subject(&job), read_at);
                 self.recovered(&subject(&job));
                 let all_well = match &job {
                     Job::Health { backend_service, group } => {
@@ -347,7 +346,7 @@ impl Reader {
 
     /// Whether the last good list still speaks for what is not in it.
     fn stands(&self, job: &Job) -> bool {
-        let read_at = guard(&self.handle.shared.read_at).get(&subject(job)).copied();
+        let read_at = self.world.read().compute.read_at.get(&subject(job)).copied();
         let age = read_at.map(|at| Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default());
         age.is_some_and(|age| age < LIST_STANDS)
     }
@@ -368,7 +367,6 @@ impl Reader {
         self.lists_set = None;
         self.pause = Pause::new();
         self.failing_health.clear();
-        guard(&self.handle.shared.read_at).clear();
         self.world.edit(|snapshot| {
             let was_read = std::mem::take(&mut snapshot.compute).read;
             if was_read { Change::Everything } else { Change::Nothing }

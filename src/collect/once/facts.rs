@@ -3,7 +3,6 @@
 //! Enters: the world after the first lists. Leaves: `meta`, answers, and a reason for whatever was given up. Never: overwrites a fact.
 
 use crate::collect::Settings;
-use crate::collect::credentials::{self, CredentialsMode};
 use crate::collect::identity::{self, Found};
 use crate::collect::world::{Change, World};
 use crate::snapshot::compute::{ApiError, COLLECTIONS};
@@ -25,11 +24,11 @@ pub async fn identify(world: &World, mut settings: Settings, context: Option<&st
 }
 
 /// Whether there is any use in asking Google. Says to the world why not, and what of it cannot be asked.
-pub async fn can_ask_google(world: &World, settings: &Settings, in_cluster: bool) -> bool {
+pub fn can_ask_google(world: &World, settings: &Settings, has_credentials: bool) -> bool {
     let Settings { project, cluster_name, cluster_location, .. } = settings;
     let why = if project.is_empty() {
         Some(("NotKnown", "the project is not known: set project"))
-    } else if settings.credentials == CredentialsMode::Default && !in_cluster && !credentials::are_there().await {
+    } else if !has_credentials {
         Some(("NoCredentials", "no Google credentials"))
     } else {
         None

@@ -8,6 +8,7 @@
 //! lists a kind twice; takes a refusal for an empty list; writes.
 
 mod facts;
+mod google;
 mod pages;
 mod proxy;
 
@@ -30,6 +31,7 @@ use crate::snapshot::kubernetes::{
 };
 use crate::snapshot::{Source, Unknown};
 pub use facts::{can_ask_google, identify, keep_answers, not_in_time};
+pub use google::{Google, Prepared};
 use pages::{Item, Refusal};
 pub use proxy::{PodProxy, ProxyError};
 

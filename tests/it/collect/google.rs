@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ingress_diagnosis::collect::{Urgency, Want};
+use ingress_diagnosis::collect::Urgency;
 use ingress_diagnosis::snapshot::compute::{COLLECTIONS, HealthStatus, NetworkEndpoint, NetworkEndpointGroup};
 use ingress_diagnosis::snapshot::{Compute, Observed, Snapshot, folder};
 use ingress_diagnosis::topology::{Fleet, Grace, Topology};
@@ -101,8 +101,7 @@ async fn what_was_recorded_is_read() {
     assert!(compute.clone().any(|request| request.body["healthStatus"] == "SHOW"));
     let counted: u64 = running.collector.compute.stats().requests.values().sum();
     assert!(counted <= compute.count() as u64 + 8, "every request is counted");
-    let cart = Want { backend_service: SERVICE.into(), group: neg("a").into(), urgency: Urgency::Settled };
-    assert!(running.collector.compute.read_at(&cart).is_some());
+    assert!(running.world.read().compute.group_read_at(SERVICE, &neg("a")).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
