@@ -106,9 +106,8 @@ impl World {
 
     /// A kind was refused: `kubernetes`, `compute` or `container`, and the word for it.
     pub fn refuse(&mut self, source: &str, resource: &str) {
-        let (reason, message) = ("Forbidden".into(), "no".into());
         let source = Source::parse(source).unwrap();
-        self.recording.unreadable.push(Unknown { source, resource: resource.into(), reason, message });
+        self.recording.unreadable.push(Unknown::new(source, resource, "Forbidden", "no"));
     }
 
     /// Nothing was read from Compute and the Container API.

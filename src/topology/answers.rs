@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use crate::snapshot::compute::HealthCheck;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
 use crate::snapshot::{Source, Unknown};
@@ -69,13 +70,16 @@ impl<'a> Backend<'a> {
         {
             return Err(why);
         }
+        if let Some(why) = self.not_asked() {
+            return Err(why);
+        }
         let probes = &topology.snapshot.probes;
         let mut answered = Vec::new();
         let mut unasked = None;
         for question in self.failing_questions() {
             match probes.answer(&question.pod.key(), question.ip, question.port, question.scheme, question.path, question.host) {
                 Ok(answer) if question.is_whole || answer.error.is_some() => answered.push(Answered { question, answer }),
-                Ok(_) => unasked = self.not_asked(),
+                Ok(_) => unasked = self.health_check.as_ref().seen().map(|check| nobody_asks(check)),
                 Err(why) => unasked = Some(why),
             }
         }
@@ -85,15 +89,11 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// Why no more is known of the pods behind failing endpoints: the health check speaks something else than HTTP.
+    /// Why no pod behind a failing endpoint is asked: nobody here speaks what the health check speaks, not even its beginning.
     fn not_asked(&self) -> Option<Unknown> {
         let check = self.health_check.as_ref().seen().copied()?;
-        Some(Unknown {
-            source: Source::Probe,
-            resource: check.name.clone(),
-            reason: "NotAsked".into(),
-            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
-        })
+        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && check.connection().is_none();
+        (other && self.count(State::Unhealthy) > 0).then(|| nobody_asks(check))
     }
 
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.
@@ -135,6 +135,11 @@ impl<'a> Backend<'a> {
             _ => false,
         }
     }
+}
+
+fn nobody_asks(check: &HealthCheck) -> Unknown {
+    let message = format!("nobody but Google asks what a health check by {} asks", check.type_);
+    Unknown::new(Source::Probe, check.name.clone(), "NotAsked", message)
 }
 
 #[cfg(test)]

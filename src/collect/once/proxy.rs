@@ -16,8 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::Instant;
 
-use crate::collect::Question;
-use crate::collect::kubernetes::words;
+use crate::collect::{Question, words};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
 
 /// Servers that treat health checks apart look at the first word.
@@ -91,7 +90,7 @@ impl PodProxy {
         let (head, body) = response.into_parts();
         let Ok(body) = tokio::time::timeout(limit, text(body)).await else { return Ok(None) };
         let response = Response::from_parts(head, ());
-        let mut answer = blank(question);
+        let mut answer = question.unanswered(Some(Via::PodProxy));
         match own_words(response.status(), &body) {
             Some(Own::Forbidden(message)) => return Err(ProxyError::Forbidden { namespace: namespace.to_owned(), message }),
             Some(Own::Failed(message)) => match failure(&message) {
@@ -179,23 +178,6 @@ fn failure(message: &str) -> Option<ProbeError> {
         () if says("server gave HTTP response to HTTPS client") || says("tls: ") => Some(ProbeError::Tls),
         () if says("malformed HTTP response") => Some(ProbeError::Protocol),
         () => None,
-    }
-}
-
-fn blank(question: &Question) -> ProbeAnswer {
-    ProbeAnswer {
-        pod: question.pod.clone(),
-        ip: question.ip,
-        port: question.port,
-        scheme: question.scheme,
-        path: question.path.clone(),
-        host: question.host.clone(),
-        status: None,
-        location: None,
-        latency_ms: None,
-        error: None,
-        message: None,
-        via: Some(Via::PodProxy),
     }
 }
 

@@ -67,20 +67,7 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result
 
     let start = Instant::now();
     let seen = tokio::time::timeout(question.timeout, exchange(question, address, tls, request, start)).await;
-    let mut answer = ProbeAnswer {
-        pod: question.pod.clone(),
-        ip: question.ip,
-        port: question.port,
-        scheme: question.scheme,
-        path: question.path.clone(),
-        host: question.host.clone(),
-        status: None,
-        location: None,
-        latency_ms: None,
-        error: None,
-        message: None,
-        via: None,
-    };
+    let mut answer = question.unanswered(None);
     match seen {
         Ok(Ok((response, latency))) => {
             answer.status = response.as_ref().map(|response| response.status().as_u16());
