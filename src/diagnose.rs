@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::rules::finding::{clean, name};
 use crate::rules::{CATALOGUE, Check, Confidence, Finding, Rule, Section, Severity};
-use crate::snapshot::{Observed, Unknown};
+use crate::snapshot::{Observed, Source, Unknown};
 use crate::topology::{Backend, Role, State, TargetRef, Topology};
 
 /// How it stands with a target, by the effect on traffic.
@@ -436,11 +436,10 @@ fn blind_spot(topology: &Topology<'_>) -> Option<Unknown> {
         }
         // A backend service that the load balancer must have and that is not there acquits nobody.
         let absent = backend.role == Role::Routed && backend.backend_service.is_absent();
-        absent.then(|| Unknown {
-            source: crate::snapshot::Source::Compute,
-            resource: backend.backend_service_path.as_deref().unwrap_or("backendServices").into(),
-            reason: "NotFound".into(),
-            message: "there is no backend service of the name that GKE's controller would give".into(),
+        absent.then(|| {
+            let resource = backend.backend_service_path.as_deref().unwrap_or("backendServices");
+            let message = "there is no backend service of the name that GKE's controller would give";
+            Unknown::new(Source::Compute, resource, "NotFound", message)
         })
     })
 }
@@ -475,7 +474,7 @@ fn report(backend: &Backend<'_>) -> BackendReport {
     let health_check = backend.health_check.as_ref().seen().map(|check| HealthCheckReport {
         type_: name(&check.type_),
         path: check.http().map_or_else(String::new, |http| name(&http.request_path)),
-        port: check.http().filter(|http| &*http.port_specification != "USE_SERVING_PORT").and_then(|http| http.port),
+        port: check.asked_port().filter(|asked| asked.specification != "USE_SERVING_PORT").and_then(|asked| asked.number),
         interval: check.check_interval_sec,
         timeout: check.timeout_sec,
     });

@@ -14,6 +14,8 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::collect::words;
+
 /// How long a Lease is valid without a renewal.
 const DURATION: Duration = Duration::from_secs(15);
 /// Without a renewal for this long the leader stops: well before another may begin.
@@ -202,16 +204,4 @@ fn set(leads: &watch::Sender<bool>, leading: bool, identity: &str) {
         *leads = leading;
         changed
     });
-}
-
-/// What went wrong with a request, in one line.
-fn words(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return status.message.clone();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    format!("{error}: {cause}")
 }

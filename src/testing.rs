@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::diagnose::{Diagnosis, Found, diagnose};
+use crate::snapshot::probe::ProbeAnswer;
 use crate::snapshot::{Recording, Snapshot, Source, Unknown};
 use crate::topology::{Fleet, Grace, TargetKind, TargetRef, Topology};
 
@@ -105,15 +106,20 @@ impl World {
 
     /// A kind was refused: `kubernetes`, `compute` or `container`, and the word for it.
     pub fn refuse(&mut self, source: &str, resource: &str) {
-        let (reason, message) = ("Forbidden".into(), "no".into());
         let source = Source::parse(source).unwrap();
-        self.recording.unreadable.push(Unknown { source, resource: resource.into(), reason, message });
+        self.recording.unreadable.push(Unknown::new(source, resource, "Forbidden", "no"));
     }
 
     /// Nothing was read from Compute and the Container API.
     pub fn without_google(&mut self) {
         self.compute = Value::Null;
         self.cluster = Value::Null;
+    }
+
+    /// Every pod that was asked said this.
+    pub fn answered(mut self, change: impl Fn(&mut ProbeAnswer)) -> Self {
+        self.recording.probes.iter_mut().flatten().for_each(change);
+        self
     }
 
     /// The snapshot.

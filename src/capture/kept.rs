@@ -8,16 +8,14 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::snapshot::compute::{normalise, short_name};
-use crate::snapshot::kubernetes::{Ingress, SERVICE_NAME_LABEL, SVC_NEG_SERVICE_LABEL};
+use crate::snapshot::kubernetes::{INGRESS_UID, Ingress, SERVICE_NAME_LABEL, SVC_NEG_SERVICE_LABEL, SYSTEM};
 use crate::snapshot::{RecordedCompute, Recording};
 use crate::topology::annotations::{self, keys};
+use crate::topology::backend::SYSTEM_DEFAULT;
 use crate::topology::{Backend, Protocol, TargetKind, TargetRef, Topology};
 
 /// Namespace and name.
 pub(super) type Key = (String, String);
-
-/// The add-on lives here: every diagnosis looks into it.
-const SYSTEM: &str = "kube-system";
 
 /// Kinds that are kept whole in the namespaces of the targets: small, and looked at together.
 const SETTINGS: [&str; 4] = ["NetworkPolicy", "BackendConfig", "FrontendConfig", "ManagedCertificate"];
@@ -58,7 +56,8 @@ pub(super) fn key(namespace: &str, name: &str) -> Key {
 
 impl<'a> Kept<'a> {
     pub(super) fn new(whole: Option<&'a str>, identity: Option<Key>) -> Self {
-        let services = [key(SYSTEM, "default-http-backend")].into();
+        let services = [key(SYSTEM_DEFAULT.0, SYSTEM_DEFAULT.1)].into();
+        // The add-on lives there: every diagnosis looks into it.
         let namespaces = [SYSTEM.to_owned()].into_iter().chain(whole.map(str::to_owned)).collect();
         Self { whole, identity, services, namespaces, ..Self::default() }
     }
@@ -103,7 +102,7 @@ impl<'a> Kept<'a> {
         let configs = &topology.snapshot.kubernetes.backend_configs;
         self.sought.extend(named.filter(|name| configs.get(backend.namespace, name).is_absent()).map(String::from));
         if let Some(check) = backend.health_check.as_ref().seen() {
-            self.node_ports.extend(check.http().and_then(|http| http.port).filter(|port| *port != 0));
+            self.node_ports.extend(check.asked_port().and_then(|asked| asked.number).filter(|port| *port != 0));
         }
         self.names.extend(backend.neg_name.clone());
         self.names.extend(backend.backend_service_path.as_deref().map(|path| short_name(path).to_owned()));
@@ -172,7 +171,7 @@ impl<'a> Kept<'a> {
             "Node" | "IngressClass" => true,
             "Namespace" => self.namespaces.contains(name),
             "Lease" => namespace == SYSTEM,
-            "ConfigMap" => (namespace, name) == (SYSTEM, "ingress-uid"),
+            "ConfigMap" => (namespace, name) == (SYSTEM, INGRESS_UID),
             "Ingress" => self.ingresses.contains(&place),
             "Service" => self.services.contains(&place) || self.sought.contains(name) || self.opens(object),
             "EndpointSlice" => self.services.contains(&key(namespace, labelled(SERVICE_NAME_LABEL))),

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
+use crate::collect::with_sources;
+
 /// Whoever waits at a prompt is told sooner that nobody answers.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -118,20 +120,7 @@ fn words(error: &KubeconfigError) -> String {
     let text = match error {
         KubeconfigError::ReadConfig(why, _) => why.to_string(),
         KubeconfigError::Parse(why) => why.to_string(),
-        error => collect_words(error),
+        error => with_sources(error),
     };
     text.lines().next().unwrap_or_default().to_owned()
-}
-
-fn collect_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -4,11 +4,13 @@
 //! are made without the SDK. Never: waits longer than [`TIMEOUT`]; reads a key; gives up for good, as the SDK does after one "403" of the
 //! metadata server while Workload Identity is not bound yet.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials as Sdk};
 use http::{Extensions, HeaderMap};
+
+use super::guard;
 
 /// Longest wait for a token.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +70,7 @@ impl Credentials {
 
     /// The credentials and the number of their build. Must be called within Tokio: the SDK starts a task that renews the token.
     pub(super) fn current(&self) -> Result<(u64, Sdk), CredentialsError> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = guard(&self.current);
         if let Some(sdk) = &current.sdk {
             return Ok((current.build, sdk.clone()));
         }
@@ -80,7 +82,7 @@ impl Credentials {
 
     /// Gives up a build that will never work again; one that was built since stays.
     pub(super) fn discard(&self, build: u64) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = guard(&self.current);
         if current.build == build {
             current.sdk = None;
         }

@@ -15,11 +15,13 @@ mod backoff;
 mod compute;
 mod container;
 mod credentials;
+mod guard;
 mod identity;
 mod kubernetes;
 pub mod once;
 mod prober;
 mod tape;
+mod words;
 mod world;
 
 use std::sync::Arc;
@@ -29,10 +31,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use compute::{ComputeReader, ComputeStats, RequestCounts, Urgency, Want, hosts_pending};
 pub use credentials::CredentialsMode;
+pub(crate) use guard::guard;
 pub use kubernetes::prepare;
-pub(crate) use kubernetes::words;
 pub use prober::{ProbeSettings, Prober, ProberStats, Question};
 pub use tape::Tape;
+pub(crate) use words::{with_sources, words};
 pub use world::{Changes, World};
 
 /// Our name in front of every server but a pod.

@@ -4,11 +4,12 @@
 //! nobody asks for; holds `managedFields`, which say nothing about the object.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::guard;
 use crate::snapshot::kubernetes::Kind;
 use crate::snapshot::recording::{RecordedCompute, Recording};
 
@@ -82,7 +83,7 @@ impl Tape {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.0)
     }
 }
 

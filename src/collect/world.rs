@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::guard;
 use crate::snapshot::compute::COLLECTIONS;
 use crate::snapshot::kubernetes::Stored;
-use crate::snapshot::{Observed, Snapshot, Source, Unknown};
+use crate::snapshot::{Snapshot, Source, Unknown};
 
 /// What changed since it was last asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,15 +115,10 @@ impl World {
     /// What could not be read, each resource once per reason; methods and scopes by their kind.
     pub fn unread(&self) -> Vec<Unknown> {
         let snapshot = self.read();
-        let mut unknown = snapshot.kubernetes.unread();
-        unknown.extend(snapshot.compute.unread.values().cloned());
+        let mut unknown = snapshot.unread();
         unknown.extend(snapshot.compute.errors.iter().filter_map(|(path, error)| {
-            let (source, resource) = (Source::Compute, kind_and_method(path)?.into());
-            Some(Unknown { source, resource, reason: error.reason.clone(), message: error.message.clone() })
+            Some(Unknown::new(Source::Compute, kind_and_method(path)?, error.reason.clone(), error.message.clone()))
         }));
-        if let Observed::Unknown(why) = &snapshot.cluster {
-            unknown.push(why.clone());
-        }
         unknown.sort();
         unknown.dedup_by(|a, b| (a.source, &a.resource, &a.reason) == (b.source, &b.resource, &b.reason));
         unknown
@@ -195,11 +191,6 @@ impl World {
     }
 }
 
-/// A panic while a lock was held leaves a whole value behind: every edit moves complete values.
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// `backendServices/getHealth` of `projects/P/global/backendServices/B/getHealth`: there are not as many as there are resources.
 fn kind_and_method(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').collect();
@@ -209,11 +200,15 @@ fn kind_and_method(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use jiff::Timestamp;
+    use tokio::task::JoinSet;
 
-    use super::{Change, World, kind_and_method};
+    use super::{Change, World, guard, kind_and_method};
+    use crate::collect::kubernetes;
+    use crate::collect::once::Lists;
     use crate::snapshot::kubernetes::{Node, Pod};
 
     #[tokio::test]
@@ -252,6 +247,20 @@ mod tests {
         assert_eq!(world.awaited(), ["nodes"]);
         world.settle_kind::<Node>("");
         assert!(world.synced() && world.read().kubernetes.nodes.readable("").is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_watched_is_what_a_single_pass_lists() {
+        let url = "http://127.0.0.1:1";
+        let client = kube::Client::try_from(kube::Config::new(url.parse().expect("a URL"))).expect("a client");
+        let parts = |world: &World| guard(&world.watches).unread.keys().cloned().collect::<Vec<_>>();
+        for namespace in [None, Some("shop"), Some("kube-system")] {
+            let (watched, listed) = (Arc::new(World::new()), Arc::new(World::new()));
+            kubernetes::spawn(&mut JoinSet::new(), &client, &watched, namespace);
+            let _ = Lists::new(client.clone(), url.to_owned(), &listed, namespace, None);
+            assert!(!parts(&watched).is_empty());
+            assert_eq!(parts(&watched), parts(&listed), "{namespace:?}");
+        }
     }
 
     #[test]

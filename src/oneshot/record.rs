@@ -4,9 +4,9 @@
 //! what was not read for empty.
 
 use crate::collect::Tape;
+use crate::snapshot::Snapshot;
 use crate::snapshot::compute::ApiError;
 use crate::snapshot::recording::Recording;
-use crate::snapshot::{Observed, Snapshot, Unknown};
 
 use super::Seen;
 
@@ -20,7 +20,7 @@ impl Seen {
             project: meta.project.to_string(),
             cluster_name: meta.cluster_name.to_string(),
             cluster_location: meta.cluster_location.to_string(),
-            unreadable: unreadable(&snapshot),
+            unreadable: snapshot.unread(),
             ..Recording::default()
         };
         tape.give(&mut recording);
@@ -38,15 +38,6 @@ impl Seen {
         }
         recording
     }
-}
-
-fn unreadable(snapshot: &Snapshot) -> Vec<Unknown> {
-    let mut unreadable = snapshot.kubernetes.unread();
-    unreadable.extend(snapshot.compute.unread.values().cloned());
-    if let Observed::Unknown(why) = &snapshot.cluster {
-        unreadable.push(why.clone());
-    }
-    unreadable
 }
 
 fn errors(snapshot: &Snapshot) -> std::collections::BTreeMap<String, ApiError> {

@@ -107,10 +107,6 @@ mod tests {
     use crate::snapshot::Observed;
     use crate::snapshot::compute::COLLECTIONS;
 
-    fn unknown(source: Source, resource: &str, reason: &str, message: &str) -> Unknown {
-        Unknown { source, resource: resource.into(), reason: reason.into(), message: message.into() }
-    }
-
     #[test]
     fn a_missing_right_is_named_as_one_grants_it() {
         let missing = [
@@ -126,10 +122,11 @@ mod tests {
     fn what_google_does_not_give_is_said_once() {
         let mut snapshot = Snapshot::default();
         for collection in COLLECTIONS {
-            let why = unknown(Source::Compute, collection, "NoCredentials", "no Google credentials");
+            let why = Unknown::new(Source::Compute, *collection, "NoCredentials", "no Google credentials");
             snapshot.compute.unread.insert((*collection).into(), why);
         }
-        snapshot.cluster = Observed::Unknown(unknown(Source::Container, "clusters", "NoCredentials", "no Google credentials"));
+        snapshot.cluster =
+            Observed::Unknown(Unknown::new(Source::Container, "clusters", "NoCredentials", "no Google credentials"));
         let said = not_readable(&snapshot, &[]);
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].starts_with("Compute Engine does not give anything: no Google credentials; "), "{said:?}");
@@ -137,7 +134,7 @@ mod tests {
         let mut snapshot = Snapshot::default();
         for collection in ["firewalls", "subnetworks"] {
             let message = format!("Required 'compute.{collection}.list' permission");
-            snapshot.compute.unread.insert(collection.into(), unknown(Source::Compute, collection, "forbidden", &message));
+            snapshot.compute.unread.insert(collection.into(), Unknown::new(Source::Compute, collection, "forbidden", message));
         }
         let said = not_readable(&snapshot, &[]);
         assert_eq!(said.len(), 1, "{said:?}");

@@ -9,7 +9,7 @@
 //! it at once the API server takes one.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,10 +22,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::api::{Finding, IngressDiagnosisStatus, LastEvent};
+use crate::collect::guard;
 use crate::diagnose::{Diagnosis, Verdict};
 use crate::topology::TargetRef;
 
 use super::owned::{FIELD_MANAGER, WriteError, in_time, while_terminating};
+use super::text::{cut, is_command};
 
 /// The API server takes no longer text.
 const LIMIT: usize = 1024;
@@ -118,10 +120,6 @@ impl Events {
     }
 }
 
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn event(target: &TargetRef, uid: &str, status: &IngressDiagnosisStatus, last: &LastEvent) -> Event {
     let (reason, message) = words(status, last);
     let text = |text: &str| Some(text.to_owned());
@@ -161,17 +159,16 @@ fn words(status: &IngressDiagnosisStatus, last: &LastEvent) -> (String, String) 
     let of_code = |finding: &&Finding| finding.code == *code;
     if last.type_ == "Warning" {
         let finding = status.findings.iter().filter(of_code).find(|finding| !finding.acknowledged);
-        let message = finding.map_or_else(|| cut(&status.summary, LIMIT), warning);
+        let message = finding.map_or_else(|| cut(&status.summary, LIMIT).into_owned(), warning);
         return (code.clone(), message);
     }
     let accepted = status.findings.iter().filter(of_code).any(|finding| finding.acknowledged);
     let (reason, is) = if accepted { ("Acknowledged", "is acknowledged and no longer counts") } else { ("Resolved", "has gone") };
-    (reason.to_owned(), cut(&format!("{code} {is}; {}", status.summary), LIMIT))
+    (reason.to_owned(), cut(&format!("{code} {is}; {}", status.summary), LIMIT).into_owned())
 }
 
 /// What is wrong and as much of the mend as fits: before all else its first command, which is of no use in part.
 fn warning(finding: &Finding) -> String {
-    let is_command = |fix: &str| fix.starts_with("kubectl ") || fix.starts_with("gcloud ") || fix.contains('\n');
     let steps: Vec<String> = finding.fix.iter().map(|fix| format!("; mend: {fix}")).collect();
     let first = finding.fix.iter().position(|fix| is_command(fix)).unwrap_or_default();
     let mut left = LIMIT;
@@ -187,16 +184,7 @@ fn warning(finding: &Finding) -> String {
     left -= message.len();
     (0..steps.len()).for_each(|at| take(at, &mut left));
     let steps = steps.iter().zip(&taken).filter(|(_, taken)| **taken).map(|(step, _)| step.as_str());
-    std::iter::once(message.as_str()).chain(steps).collect()
-}
-
-/// A text of at most so many bytes; one that was longer says so.
-fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let kept = most.checked_sub('…'.len_utf8());
-    kept.map_or_else(String::new, |kept| format!("{}…", &text[..text.floor_char_boundary(kept)]))
+    std::iter::once(&*message).chain(steps).collect()
 }
 
 #[cfg(test)]

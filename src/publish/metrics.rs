@@ -7,13 +7,13 @@ mod state;
 pub mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::api::IngressDiagnosis;
-use crate::collect::RequestCounts;
+use crate::collect::{RequestCounts, guard};
 use crate::snapshot::Unknown;
 use crate::topology::TargetRef;
 use state::State;
@@ -153,8 +153,4 @@ impl Metrics {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
         change(Arc::make_mut(&mut guard(&self.state)));
     }
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

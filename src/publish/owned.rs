@@ -4,7 +4,7 @@
 //! something else, a status that is equal to the one that stands, or anything while another process leads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::api::IngressDiagnosis;
-use crate::collect;
+use crate::collect::{self, guard};
 use crate::diagnose::Diagnosis;
 use crate::topology::{TargetKind, TargetRef};
 
@@ -156,7 +156,7 @@ impl Owned {
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<IngressDiagnosis>>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.objects)
     }
 
     /// It is not an older version of what is known from an answer to a write of ours: the watch lags behind.
@@ -178,7 +178,7 @@ impl Owned {
     }
 
     fn touch(&self, key: Key) {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        guard(&self.touched).insert(key);
         self.changed.notify_one();
     }
 
@@ -191,7 +191,7 @@ impl Owned {
     pub async fn touched(&self) -> BTreeSet<Key> {
         loop {
             let changed = self.changed.notified();
-            let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+            let touched = std::mem::take(&mut *guard(&self.touched));
             if !touched.is_empty() {
                 return touched;
             }

@@ -4,6 +4,7 @@
 //! Enters: [`Diagnosis`]es. Leaves: text of at most 80 columns, but for commands, which are never broken. Never: colours a text that is
 //! not asked to be coloured.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -212,14 +213,27 @@ fn headline(text: &mut String, found: &Found, indent: &str) {
 
 /// A step of a mend: a command or a patch stays in one piece, a sentence is wrapped.
 fn step(text: &mut String, fix: &str) {
-    let command = fix.starts_with("kubectl ") || fix.starts_with("gcloud ") || fix.contains('\n');
-    if command {
+    if is_command(fix) {
         for (at, line) in fix.lines().enumerate() {
             let _ = writeln!(text, "{}{line}", if at == 0 { "    mend  " } else { "          " });
         }
     } else {
         wrap(text, fix, "    mend  ", "          ");
     }
+}
+
+/// Whether a step of a mend is a command or a patch, which are of no use in part.
+pub(super) fn is_command(fix: &str) -> bool {
+    fix.starts_with("kubectl ") || fix.starts_with("gcloud ") || fix.contains('\n')
+}
+
+/// A text of at most so many bytes; one that was longer says so.
+pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text.into();
+    }
+    let kept = most.checked_sub('…'.len_utf8());
+    kept.map_or_else(String::new, |kept| format!("{}…", &text[..text.floor_char_boundary(kept)])).into()
 }
 
 fn wrap(text: &mut String, sentence: &str, first: &str, rest: &str) {

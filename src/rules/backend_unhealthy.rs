@@ -3,6 +3,7 @@
 use super::text::{self, counted, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::kubernetes::Pod;
+use crate::snapshot::probe::Scheme;
 use crate::topology::{Backend, GroupKind, Role, State, Topology, annotations, events};
 
 /// The rule.
@@ -71,6 +72,18 @@ fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Opti
     Some(closed(topology, backend, finding))
 }
 
+/// What a health check wants once the connection stands.
+fn goes_on(backend: &Backend<'_>) -> String {
+    let kind = backend.health_check.as_ref().seen().map_or("", |check| &*check.type_);
+    let wants = match kind {
+        "GRPC" => "the service grpc.health.v1.Health must answer SERVING",
+        "GRPC_WITH_TLS" => "the service grpc.health.v1.Health must answer SERVING, over TLS",
+        "SSL" => "the application must take a TLS handshake",
+        _ => "the application must send the response that the health check names",
+    };
+    format!("where the connection is made, look at what this health check wants then: {wants}")
+}
+
 fn closed(topology: &Topology<'_>, backend: &Backend<'_>, finding: Finding) -> Finding {
     let path = backend.backend_service_path.as_deref();
     let finding = match path.map(|path| path.rsplit('/').next().unwrap_or(path)) {
@@ -84,10 +97,19 @@ fn closed(topology: &Topology<'_>, backend: &Backend<'_>, finding: Finding) -> F
         }
         _ => finding,
     };
-    let finding = finding.fix("ask a pod what the health check asks, and look for anything but 200");
-    let finding = match backend.questions().first() {
+    let question = backend.questions().into_iter().next();
+    let connects = question.as_ref().is_some_and(|question| question.scheme == Scheme::Tcp);
+    let finding = finding.fix(match connects {
+        true => "ask a pod for the connection that the health check makes",
+        false => "ask a pod what the health check asks, and look for anything but 200",
+    });
+    let finding = match &question {
         Some(question) => finding.fix(text::ask(backend.namespace, question)),
         None => finding,
+    };
+    let finding = match question {
+        Some(question) if !question.is_whole => finding.fix(goes_on(backend)),
+        _ => finding,
     };
     if backend.role == Role::SystemDefault { finding } else { finding.breaking() }
 }

@@ -55,7 +55,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         }
     };
     let answers = backend.failing_answers(topology).unwrap_or_default();
-    let served = answers.iter().find(|one| one.answer.status == Some(200));
+    let served = answers.iter().find(|one| one.passes());
     let mut finding = if served.is_some() { Finding::certain(message) } else { Finding::likely(message) };
     for (place, saw) in described(topology, &vpc, first) {
         finding = finding.evidence(place, saw);
@@ -65,8 +65,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
         format!("{} UNHEALTHY, {} HEALTHY", failing.len(), backend.count(State::Healthy)),
     );
     if let Some(served) = served {
-        let more = counted(answers.iter().filter(|one| one.answer.status == Some(200)).count(), "pod");
-        finding = finding.evidence(served.place(), format!("200, from inside the cluster ({more})"));
+        let more = counted(answers.iter().filter(|one| one.passes()).count(), "pod");
+        let said = served.answer.status.map_or_else(|| "connected".to_owned(), |status| status.to_string());
+        finding = finding.evidence(served.place(), format!("{said}, from inside the cluster ({more})"));
     }
     for step in mend(topology, backend, &vpc, &shut) {
         finding = finding.fix(step);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::mend::backend_config;
 use super::{Answer, Check, Finding, HEALTH_SYMPTOMS, Rule, Section, Severity};
-use crate::snapshot::probe::ProbeError;
+use crate::snapshot::probe::{ProbeError, Scheme};
 use crate::topology::answers::Answered;
 use crate::topology::{Backend, Topology};
 
@@ -29,6 +29,16 @@ fn late(one: &Answered<'_>) -> bool {
     one.answer.error == Some(ProbeError::Timeout) || one.answer.latency_ms.is_some_and(|latency| latency > limit)
 }
 
+/// Who takes no connection has no path to be made cheaper.
+fn unconnected(late: &[&Answered<'_>]) -> Finding {
+    let (port, timeout) = late.first().map_or((0, 0), |one| (one.question.port, one.question.timeout_sec));
+    let message = format!("the pods take no connection on port {port} within the health check's timeout of {timeout} s");
+    let finding = late.iter().fold(Finding::certain(message), |finding, one| {
+        finding.evidence(one.place(), format!("no connection within {timeout} s"))
+    });
+    finding.fix(format!("find out why the application accepts no connection on port {port}: it hangs, or has more of them than it can take"))
+}
+
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if !backend.failing_answers(topology)?.iter().any(late) {
         return Ok(None);
@@ -48,6 +58,9 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let late: Vec<_> = answered.iter().filter(|one| late(one)).collect();
     let Some(first) = late.first() else { return Ok(None) };
     let (timeout, path) = (first.question.timeout_sec, first.question.path);
+    if first.question.scheme == Scheme::Tcp {
+        return Ok(Some(unconnected(&late)));
+    }
     let mut finding = Finding::certain(format!("the pods do not answer the health check on {path} within its timeout of {timeout} s"));
     for one in &late {
         let saw = one.answer.latency_ms.map_or_else(|| format!("no answer within {timeout} s"), |_| format!("an answer after more than {timeout} s"));
@@ -63,4 +76,22 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let steps = backend_config::set(topology, backend, &json!({"checkIntervalSec": interval, "timeoutSec": enough}));
     let finding = finding.fix("or give it more time, as follows");
     Ok(Some(steps.iter().fold(finding, |finding, step| finding.fix(step))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::snapshot::probe::ProbeError;
+    use crate::testing::world;
+    use crate::topology::{TargetKind, TargetRef};
+
+    #[test]
+    fn who_takes_no_connection_is_not_told_of_a_path() {
+        let target = TargetRef { kind: TargetKind::Service, namespace: "payments".into(), name: "ledger".into() };
+        let late = world("standalone-neg-tcp-refused").answered(|answer| answer.error = Some(ProbeError::Timeout));
+        let diagnosis = late.diagnosis(target);
+        let root = &diagnosis.findings.first().expect("a cause").found;
+        assert_eq!(root.rule.code, "HealthCheckTimesOut");
+        assert_eq!(root.finding.message, "the pods take no connection on port 8080 within the health check's timeout of 5 s");
+        assert!(root.finding.fix.iter().all(|fix| !fix.contains("path")), "{:?}", root.finding.fix);
+    }
 }

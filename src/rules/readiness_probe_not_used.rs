@@ -3,6 +3,7 @@
 use super::text::quote;
 use super::mend::backend_config;
 use super::{Answer, Check, Finding, Rule, Section, Severity};
+use crate::topology::answers::Answered;
 use crate::topology::health_check::{PassedOver, Unusable, choose, passed_over};
 use crate::topology::{Backend, Role, Topology};
 
@@ -50,7 +51,7 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     let failing = backend.failing_questions();
     let (true, Some(question)) = (default_path, failing.first()) else { return Ok(None) };
     let answers = backend.failing_answers(topology).unwrap_or_default();
-    if !answers.is_empty() && answers.iter().all(|one| one.answer.status == Some(200)) {
+    if !answers.is_empty() && answers.iter().all(Answered::passes) {
         return Ok(None);
     }
     // A path that BackendConfig names is meant, whatever the probe asks.

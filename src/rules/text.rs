@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 
+use crate::snapshot::probe::Scheme;
 use crate::topology::questions::Question;
 use crate::topology::{Class, Topology};
 
@@ -42,6 +43,15 @@ pub fn annotate(namespace: &str, kind: &str, name: &str, key: &str, value: &str)
 
 /// A pod for one moment that asks another one what the health check asks it.
 pub fn ask(namespace: &str, question: &Question<'_>) -> String {
+    if question.scheme == Scheme::Tcp {
+        return format!(
+            "kubectl -n {} run ask-health --rm -it --restart=Never --image=busybox -- nc -zv -w {} {} {}",
+            quote(namespace),
+            question.timeout_sec,
+            question.ip,
+            question.port
+        );
+    }
     let url = format!("{}://{}{}", question.scheme.as_str(), SocketAddr::new(question.ip, question.port), question.path);
     let host =
         if question.host.is_empty() { String::new() } else { format!(" -H {}", quote(&format!("Host: {}", question.host))) };

@@ -195,7 +195,7 @@ fn unreadable(path: &Path, entry: Unreadable) -> Result<Unknown, FolderError> {
         place: "unreadable".into(),
         message: format!("unknown source {:?}: kubernetes, compute, container or probe", entry.source),
     })?;
-    Ok(Unknown { source, resource: entry.resource, reason: entry.reason, message: entry.message })
+    Ok(Unknown::new(source, entry.resource, entry.reason, entry.message))
 }
 
 /// The objects of a List, or the object itself.

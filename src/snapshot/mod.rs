@@ -55,3 +55,15 @@ pub struct Snapshot {
     /// Answers of in-cluster requests to endpoints.
     pub probes: Probes,
 }
+
+impl Snapshot {
+    /// The kinds, collections and the cluster that could not be read; single resources of Compute are in [`Compute::errors`].
+    pub fn unread(&self) -> Vec<Unknown> {
+        let mut unread = self.kubernetes.unread();
+        unread.extend(self.compute.unread.values().cloned());
+        if let Observed::Unknown(why) = &self.cluster {
+            unread.push(why.clone());
+        }
+        unread
+    }
+}

@@ -58,9 +58,14 @@ impl Unknown {
     /// The reason of what was read, but before something changed that it has to do with.
     pub const OUTDATED: &str = "Outdated";
 
+    /// Something that was not seen, and why.
+    pub fn new(source: Source, resource: impl Into<Box<str>>, reason: impl Into<Box<str>>, message: impl Into<Box<str>>) -> Self {
+        Self { source, resource: resource.into(), reason: reason.into(), message: message.into() }
+    }
+
     /// A fact that nobody asked for: the file is absent from the folder, or the read has not happened yet.
     pub fn not_read(source: Source, resource: impl Into<Box<str>>) -> Self {
-        Self { source, resource: resource.into(), reason: "NotRead".into(), message: "it was not read".into() }
+        Self::new(source, resource, "NotRead", "it was not read")
     }
 }
 

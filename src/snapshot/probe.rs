@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::{Source, Unknown};
 
-/// HTTP or HTTPS; certificates are never verified.
+/// What is spoken; certificates are never verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Scheme {
@@ -19,19 +19,22 @@ pub enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+    /// Nothing: the connection is made and ended.
+    Tcp,
 }
 
 impl Scheme {
-    /// `http` or `https`.
+    /// `http`, `https` or `tcp`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::Tcp => "tcp",
         }
     }
 }
 
-/// Why a request got no HTTP answer.
+/// Why a request got no HTTP answer, or a connection was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ProbeError {
     /// Nothing listens on the port.
@@ -78,7 +81,7 @@ pub struct ProbeAnswer {
     pub ip: IpAddr,
     /// Port that was asked.
     pub port: u16,
-    /// HTTP or HTTPS.
+    /// HTTP, HTTPS or TCP.
     #[serde(default)]
     pub scheme: Scheme,
     /// Path that was asked.
@@ -86,7 +89,7 @@ pub struct ProbeAnswer {
     /// Host header; empty means the address.
     #[serde(default)]
     pub host: Box<str>,
-    /// HTTP status, when there was an answer.
+    /// HTTP status, when there was an answer. A TCP connection that was made has neither this nor an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The answer's `Location` header.

@@ -127,7 +127,7 @@ fn undecodable(object: &Value) -> Option<Value> {
 fn kubernetes(objects: Vec<Value>) -> (Kubernetes, Vec<Malformed>) {
     let mut kubernetes = Kubernetes::default();
     let mut malformed: Vec<_> = objects.into_iter().filter_map(|object| kubernetes.insert_json(object).err()).collect();
-    malformed.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
+    malformed.sort();
     (kubernetes, malformed)
 }
 

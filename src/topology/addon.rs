@@ -6,15 +6,13 @@
 
 use jiff::Timestamp;
 
-use crate::snapshot::kubernetes::Pairs;
+pub use crate::snapshot::kubernetes::LEASES;
+use crate::snapshot::kubernetes::{Pairs, SYSTEM};
 use crate::snapshot::{Observed, Unknown};
 
 use super::annotations::keys;
 use super::backend::SYSTEM_DEFAULT;
 use super::{Topology, class};
-
-/// The Lease of the Ingress controller, and of the NEG controller, in kube-system.
-pub const LEASES: [&str; 2] = ["ingress-gce-lock", "ingress-gce-neg-lock"];
 
 /// The add-on's Deployment, in kube-system.
 pub const DEPLOYMENT: &str = "l7-default-backend";
@@ -102,12 +100,12 @@ impl Topology<'_> {
 
     /// When a Lease in kube-system was last renewed, where it was seen.
     pub fn lease_renewed(&self, name: &str) -> Option<Timestamp> {
-        self.snapshot.kubernetes.leases.get("kube-system", name).seen().and_then(|lease| lease.spec.renew_time)
+        self.snapshot.kubernetes.leases.get(SYSTEM, name).seen().and_then(|lease| lease.spec.renew_time)
     }
 
     /// How alive the holder of a Lease in kube-system is.
     pub fn lease(&self, name: &str) -> Result<Life, Unknown> {
-        let lease = self.snapshot.kubernetes.leases.get("kube-system", name).known()?;
+        let lease = self.snapshot.kubernetes.leases.get(SYSTEM, name).known()?;
         Ok(match lease {
             None => Life::Absent,
             Some(lease) if self.lasted(lease.spec.renew_time, self.grace.lease) => Life::Stale,

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use crate::snapshot::compute::HealthCheck;
 use crate::snapshot::kubernetes::{Container, HttpGet, Pod};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
 use crate::snapshot::{Source, Unknown};
@@ -24,6 +25,14 @@ pub struct Answered<'a> {
 }
 
 impl Answered<'_> {
+    /// Google's health check would take this for a success.
+    pub fn passes(&self) -> bool {
+        match self.question.scheme {
+            Scheme::Tcp => self.answer.error.is_none(),
+            Scheme::Http | Scheme::Https => self.answer.status == Some(200),
+        }
+    }
+
     /// Where the answer comes from, for evidence.
     pub fn place(&self) -> String {
         let address = SocketAddr::new(self.question.ip, self.question.port);
@@ -69,7 +78,8 @@ impl<'a> Backend<'a> {
         let mut unasked = None;
         for question in self.failing_questions() {
             match probes.answer(&question.pod.key(), question.ip, question.port, question.scheme, question.path, question.host) {
-                Ok(answer) => answered.push(Answered { question, answer }),
+                Ok(answer) if question.is_whole || answer.error.is_some() => answered.push(Answered { question, answer }),
+                Ok(_) => unasked = self.health_check.as_ref().seen().map(|check| nobody_asks(check)),
                 Err(why) => unasked = Some(why),
             }
         }
@@ -79,16 +89,11 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// Why no pod behind a failing endpoint is asked: the health check speaks something else than HTTP.
+    /// Why no pod behind a failing endpoint is asked: nobody here speaks what the health check speaks, not even its beginning.
     fn not_asked(&self) -> Option<Unknown> {
         let check = self.health_check.as_ref().seen().copied()?;
-        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && self.count(State::Unhealthy) > 0;
-        other.then(|| Unknown {
-            source: Source::Probe,
-            resource: check.name.clone(),
-            reason: "NotAsked".into(),
-            message: format!("nobody but Google asks what a health check by {} asks", check.type_).into(),
-        })
+        let other = !matches!(&*check.type_, "" | "HTTP" | "HTTPS" | "HTTP2") && check.connection().is_none();
+        (other && self.count(State::Unhealthy) > 0).then(|| nobody_asks(check))
     }
 
     /// The answers that a NetworkPolicy cannot be to blame for: no policy keeps the prober out of the pod.
@@ -128,6 +133,61 @@ impl<'a> Backend<'a> {
             (Some(ProbeError::Tls | ProbeError::Protocol), _) => true,
             (None, Some(400)) => one.question.scheme == Scheme::Http && self.scheme_differs(&one.question),
             _ => false,
+        }
+    }
+}
+
+fn nobody_asks(check: &HealthCheck) -> Unknown {
+    let message = format!("nobody but Google asks what a health check by {} asks", check.type_);
+    Unknown::new(Source::Probe, check.name.clone(), "NotAsked", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::Diagnosis;
+    use crate::rules::Confidence;
+    use crate::testing::{World, world};
+    use crate::topology::{TargetKind, TargetRef};
+
+    const CHECK: &str = "projects/acme-prod/global/healthChecks/payments-ledger-hc";
+
+    /// The pods take connections; only the firewall is left that may keep Google out.
+    fn connected() -> World {
+        let mut world =
+            world("standalone-neg-tcp-refused").answered(|answer| (answer.error, answer.latency_ms) = (None, Some(1)));
+        world.remove_resources("firewalls/allow-payments-lb");
+        world
+    }
+
+    fn ledger(world: &World) -> Diagnosis {
+        world.diagnosis(TargetRef { kind: TargetKind::Service, namespace: "payments".into(), name: "ledger".into() })
+    }
+
+    #[test]
+    fn a_connection_that_is_made_passes_a_tcp_health_check() {
+        let diagnosis = ledger(&connected());
+        let root = &diagnosis.findings.first().expect("a cause").found;
+        assert_eq!((root.rule.code, root.finding.confidence), ("HealthCheckFirewallBlocked", Confidence::Certain));
+        assert!(root.finding.evidence.iter().any(|seen| seen.saw.starts_with("connected, from inside the cluster")));
+    }
+
+    #[test]
+    fn a_connection_says_nothing_where_more_is_wanted() {
+        let mut bytes = connected();
+        bytes.resource(CHECK)["tcpHealthCheck"]["response"] = "PONG".into();
+        let mut tls = connected();
+        let check = tls.resource(CHECK);
+        check["type"] = "SSL".into();
+        check["sslHealthCheck"] = check["tcpHealthCheck"].take();
+        for world in [bytes, tls] {
+            let diagnosis = ledger(&world);
+            let root = &diagnosis.findings.first().expect("a cause").found;
+            assert_eq!((root.rule.code, root.finding.confidence), ("HealthCheckFirewallBlocked", Confidence::Likely));
+            assert!(
+                diagnosis.inconclusive.iter().any(|open| &*open.unknown.reason == "NotAsked"),
+                "{:?}",
+                diagnosis.inconclusive
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::snapshot::compute::{BackendService, HealthCheck, location, short_name};
 use crate::snapshot::kubernetes::{
-    BackendConfig, Endpoint, EndpointSlice, Event, Ingress, Pod, PortRef, Service, ServiceBackendPort,
+    BackendConfig, Endpoint, EndpointSlice, Event, Ingress, Pod, PortRef, SYSTEM, Service, ServiceBackendPort,
     ServiceNetworkEndpointGroup, ServicePort,
 };
 use crate::snapshot::{Observed, Unknown};
@@ -16,7 +16,7 @@ use super::class::Class;
 use super::{Topology, annotations};
 
 /// Namespace and name of the Service behind which the add-on's default backend runs.
-pub const SYSTEM_DEFAULT: (&str, &str) = ("kube-system", "default-http-backend");
+pub const SYSTEM_DEFAULT: (&str, &str) = (SYSTEM, "default-http-backend");
 
 /// Why health is unread where the API answered, but with no state for any endpoint.
 pub const NO_HEALTH_STATE: &str = "NoHealthState";

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::snapshot::kubernetes::{Ingress, Service};
+use crate::snapshot::kubernetes::{INGRESS_UID, Ingress, SYSTEM, Service};
 use crate::snapshot::{Snapshot, Unknown};
 
 use super::annotations::{self, keys};
@@ -129,7 +129,7 @@ fn target(kind: TargetKind, namespace: &str, name: &str) -> TargetRef {
 /// The identities: from the controller's own ConfigMap, else from the names that it wrote on any Ingress.
 fn ids(snapshot: &Snapshot) -> ClusterIds {
     let kubernetes = &snapshot.kubernetes;
-    let config = kubernetes.config_maps.get("kube-system", "ingress-uid").seen();
+    let config = kubernetes.config_maps.get(SYSTEM, INGRESS_UID).seen();
     let value = |key: &str| config.and_then(|config| config.data.get(key)).map(|uid| Box::<str>::from(cluster_uid(uid)));
     let from_names = || {
         kubernetes.ingresses.iter().find_map(|ingress| {
@@ -148,6 +148,6 @@ fn ids(snapshot: &Snapshot) -> ClusterIds {
         uid: value("uid").or_else(from_names),
         short_uid: from_negs(),
         firewall: value("provider-uid"),
-        kube_system: kubernetes.namespaces.get("", "kube-system").seen().map(|namespace| namespace.metadata.uid.clone()),
+        kube_system: kubernetes.namespaces.get("", SYSTEM).seen().map(|namespace| namespace.metadata.uid.clone()),
     }
 }

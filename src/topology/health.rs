@@ -42,11 +42,10 @@ impl<'a> Backend<'a> {
         }
         let mut members = self.members_seen().peekable();
         let stateless = members.peek().is_some() && members.all(|member| member.state == State::Unknown);
-        stateless.then(|| Unknown {
-            source: Source::Compute,
-            resource: self.backend_service_path.as_deref().map_or("getHealth".into(), |path| format!("{path}/getHealth").into()),
-            reason: NO_HEALTH_STATE.into(),
-            message: "the answer holds no healthState".into(),
+        stateless.then(|| {
+            let resource =
+                self.backend_service_path.as_deref().map_or("getHealth".to_owned(), |path| format!("{path}/getHealth"));
+            Unknown::new(Source::Compute, resource, NO_HEALTH_STATE, "the answer holds no healthState")
         })
     }
 

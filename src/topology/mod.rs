@@ -284,12 +284,9 @@ impl<'a> Topology<'a> {
     /// Why a list of Compute resources says nothing of what is not in it: the target named it only later.
     pub fn listed_too_early<T: Resource>(&self) -> Option<Unknown> {
         let early = self.listed_at::<T>().zip(self.changed_at).is_some_and(|(listed, changed)| listed < changed);
-        early.then(|| Unknown {
-            source: Source::Compute,
-            resource: T::COLLECTION.into(),
-            reason: Unknown::OUTDATED.into(),
-            message: "it was read before the Ingress last changed".into(),
-        })
+        let why =
+            || Unknown::new(Source::Compute, T::COLLECTION, Unknown::OUTDATED, "it was read before the Ingress last changed");
+        early.then(why)
     }
 
     /// A Compute resource that the target names.

@@ -24,12 +24,12 @@ impl<'a> Backend<'a> {
 
     /// The health check's question to a pod of this backend: the port to ask it at. `None` when it cannot be put to the pod.
     fn question_port(&self, check: &HealthCheck, endpoint: &SliceEndpoint<'_>) -> Option<u16> {
-        let http = check.http()?;
-        let fixed = match &*http.port_specification {
-            "USE_FIXED_PORT" => http.port,
+        let asked = check.asked_port()?;
+        let fixed = match asked.specification {
+            "USE_FIXED_PORT" => asked.number,
             // An instance group's check asks the node port, which leads to the endpoint's own.
             _ if self.kind == GroupKind::InstanceGroup => None,
-            "" => http.port,
+            "" => asked.number,
             _ => None,
         };
         let port = match fixed {
@@ -48,8 +48,14 @@ impl<'a> Backend<'a> {
     /// What Google's health check asks the pods, one question per endpoint that a pod stands behind.
     pub fn questions(&self) -> Vec<Question<'a>> {
         let Some(check) = self.health_check.as_ref().seen().copied() else { return Vec::new() };
-        let Some(http) = check.http() else { return Vec::new() };
-        let scheme = if &*check.type_ == "HTTP" { Scheme::Http } else { Scheme::Https };
+        let (scheme, path, host): (_, _, &str) = match check.http() {
+            None if check.connection().is_some() => (Scheme::Tcp, "", ""),
+            None => return Vec::new(),
+            Some(http) => {
+                let scheme = if &*check.type_ == "HTTP" { Scheme::Http } else { Scheme::Https };
+                (scheme, if http.request_path.is_empty() { "/" } else { &*http.request_path }, &http.host)
+            }
+        };
         // The NEG controller passes IPv6 slices over, unless there is nothing else.
         let endpoints = self.endpoints.as_deref().unwrap_or_default();
         let v6 = |endpoint: &&SliceEndpoint<'_>| &*endpoint.slice.address_type == "IPv6";
@@ -64,8 +70,9 @@ impl<'a> Backend<'a> {
                     port: self.question_port(check, endpoint)?,
                     scheme,
                     http2: &*check.type_ == "HTTP2",
-                    path: if http.request_path.is_empty() { "/" } else { &http.request_path },
-                    host: &http.host,
+                    path,
+                    host,
+                    is_whole: scheme != Scheme::Tcp || check.only_connects(),
                     timeout_sec: if check.timeout_sec > 0 { check.timeout_sec } else { 5 },
                 })
             })
@@ -100,14 +107,17 @@ pub struct Question<'a> {
     pub ip: IpAddr,
     /// The port.
     pub port: u16,
-    /// HTTP or HTTPS.
+    /// What is spoken.
     pub scheme: Scheme,
     /// The health check speaks HTTP/2.
     pub http2: bool,
-    /// Path.
+    /// Path; empty for a TCP connection.
     pub path: &'a str,
     /// Host header; empty means the address.
     pub host: &'a str,
+    /// Whether it is all that the health check wants to know. One that goes on after the connection stands (TLS, gRPC, bytes that must
+    /// come) is answered by a connection that fails, not by one that is made.
+    pub is_whole: bool,
     /// Seconds until it counts as failed.
     pub timeout_sec: i64,
 }

@@ -13,6 +13,7 @@ use crate::snapshot::compute::{BackendService, Firewall, HealthCheck, NetworkEnd
 use crate::snapshot::kubernetes::Pod;
 use crate::snapshot::{Observed, Source, Unknown};
 
+use super::answers::Answered;
 use super::class::Class;
 use super::firewall::{NodeTags, Rules, cluster_in_tag, ipv4_block};
 use super::{Backend, GroupKind, Member, Role, Topology};
@@ -251,21 +252,18 @@ pub fn ports(topology: &Topology<'_>, backend: &Backend<'_>, member: &Member<'_>
     let own = backend.health_check.as_ref().seen().copied();
     let linked = users(topology, backend).flat_map(|(_, user)| &user.health_checks);
     let linked = linked.filter_map(|link| compute.get::<HealthCheck>(&normalise(link, topology.project())).seen());
-    let fixed = own.into_iter().chain(linked).filter_map(|check| check.http()).filter_map(|http| {
-        let fixed = &*http.port_specification == "USE_FIXED_PORT";
-        http.port.filter(|_| fixed).and_then(|port| u16::try_from(port).ok())
-    });
+    let fixed = own.into_iter().chain(linked).filter_map(|check| u16::try_from(check.asked_port()?.fixed()?).ok());
     let serving = u16::try_from(member.port).ok();
     let asked = fixed.filter(|port| Some(*port) == serving || served(topology, backend, *port));
     asked.chain(serving).filter(|port| *port != 0).collect()
 }
 
-/// Some pod answers the health check on a port with 200 or, where nobody asked, declares the port.
+/// Some pod answers the health check on a port as it wants or, where nobody asked, declares the port.
 fn served(topology: &Topology<'_>, backend: &Backend<'_>, port: u16) -> bool {
     let answers = backend.failing_answers(topology).unwrap_or_default();
     let mut answers = answers.iter().filter(|one| one.question.port == port).peekable();
     if answers.peek().is_some() {
-        return answers.any(|one| one.answer.status == Some(200));
+        return answers.any(Answered::passes);
     }
     let declares = |pod: &&Pod| {
         pod.spec.containers.iter().flat_map(|container| &container.ports).any(|own| own.container_port == i32::from(port))

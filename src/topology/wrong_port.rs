@@ -4,6 +4,7 @@
 //! who is silent on a declared port is to blame himself.
 
 use crate::snapshot::Unknown;
+use crate::snapshot::compute::AskedPort;
 use crate::snapshot::kubernetes::Service;
 use crate::snapshot::probe::ProbeError;
 
@@ -41,7 +42,7 @@ impl<'a> Backend<'a> {
     /// The fixed port of the health check, when nobody serves it and no endpoint passes.
     pub fn wrong_health_port(&self, topology: &Topology<'a>) -> Result<Option<WrongPort<'a>>, Unknown> {
         let Some(check) = self.health_check.clone().known()? else { return Ok(None) };
-        let fixed = check.http().filter(|http| &*http.port_specification == "USE_FIXED_PORT").and_then(|http| http.port);
+        let fixed = check.asked_port().and_then(AskedPort::fixed);
         let (Some(port), Some(own)) = (fixed, self.port) else { return Ok(None) };
         // Transparent health checks ask GKE's own checker, not the pods.
         if self.service.as_ref().seen().is_some_and(|service| annotations::transparent_health_checks(service)) {

@@ -98,12 +98,7 @@ fn the_order_of_objects_changes_nothing() {
 
 /// One source of facts, made unreadable.
 fn blind(snapshot: &mut Snapshot, source: &str) {
-    let why = |source, resource: &str| Unknown {
-        source,
-        resource: resource.into(),
-        reason: "Forbidden".into(),
-        message: "refused by the test".into(),
-    };
+    let why = |source, resource: &str| Unknown::new(source, resource, "Forbidden", "refused by the test");
     if let Some(kind) = source.strip_prefix("kubernetes ") {
         // Nothing of the kind is seen, as when the right to list it is missing.
         let mut blinded = Kubernetes::default();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ingress_diagnosis::snapshot::folder::FolderError;
-use ingress_diagnosis::snapshot::{Recording, Unknown};
+use ingress_diagnosis::snapshot::{Recording, Source, Unknown};
 use serde_json::{Value, json};
 
 use crate::world;
@@ -172,15 +172,8 @@ fn hostile_strings_come_back() {
     recording.kubernetes = strings.iter().enumerate().map(object).collect();
     recording.cluster_name = "yes".to_owned();
     recording.project = "007".to_owned();
-    recording.unreadable = strings
-        .iter()
-        .map(|text| Unknown {
-            source: ingress_diagnosis::snapshot::Source::Kubernetes,
-            resource: text.as_str().into(),
-            reason: text.as_str().into(),
-            message: text.as_str().into(),
-        })
-        .collect();
+    recording.unreadable =
+        strings.iter().map(|text| Unknown::new(Source::Kubernetes, text.as_str(), text.as_str(), text.as_str())).collect();
     let recording = in_order(recording);
     recording.write(&place.path().join("a")).unwrap();
     let read = Recording::read(&place.path().join("a")).unwrap();

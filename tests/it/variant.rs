@@ -121,8 +121,7 @@ impl Variant {
 
     /// A kind of Kubernetes objects that cannot be read.
     pub fn unreadable(&mut self, resource: &str) {
-        let (reason, message) = ("Forbidden".into(), "forbidden".into());
-        self.recording.unreadable.push(Unknown { source: Source::Kubernetes, resource: resource.into(), reason, message });
+        self.recording.unreadable.push(Unknown::new(Source::Kubernetes, resource, "Forbidden", "forbidden"));
     }
 
     /// The moment of the snapshot, moved by seconds.

@@ -45,12 +45,7 @@ pub(super) fn list<T: Listed>(compute: &mut Compute, project: &str, list: Whole<
     }
     let mut changed = errors_before != errors_of(compute, &own, &suffix);
     if main {
-        let why = unplaced.map(|hole| Unknown {
-            source: Source::Compute,
-            resource: T::COLLECTION.into(),
-            reason: "PartialSuccess".into(),
-            message: hole.message.clone(),
-        });
+        let why = unplaced.map(|hole| Unknown::new(Source::Compute, T::COLLECTION, "PartialSuccess", hole.message.clone()));
         changed |= set_unread(compute, T::COLLECTION, why);
     }
 
@@ -76,12 +71,7 @@ pub(super) fn list_failed(compute: &mut Compute, collection: &str, failure: &Fai
     if stands && failure.class != Class::Refused && failure.class != Class::NotFound {
         return Change::Nothing;
     }
-    let why = Unknown {
-        source: Source::Compute,
-        resource: collection.into(),
-        reason: failure.reason.clone(),
-        message: failure.message.clone(),
-    };
+    let why = Unknown::new(Source::Compute, collection, failure.reason.clone(), failure.message.clone());
     if set_unread(compute, collection, Some(why)) { Change::Everything } else { Change::Nothing }
 }
 

@@ -7,9 +7,10 @@ use google_cloud_compute_v1::model;
 use jiff::Timestamp;
 
 use crate::snapshot::compute::{
-    Address, Backend, BackendService, BackendServiceReference, EndpointAddress, EndpointHealth, Firewall, FirewallPorts,
-    ForwardingRule, HealthCheck, HealthStatus, HostRule, HttpCheck, InstanceGroup, ManagedSsl, NamedPort, NetworkEndpoint,
-    NetworkEndpointGroup, PathMatcher, PathRule, SslCertificate, Subnetwork, TargetHttpProxy, TargetHttpsProxy, UrlMap,
+    Address, Backend, BackendService, BackendServiceReference, ConnectionCheck, EndpointAddress, EndpointHealth, Firewall,
+    FirewallPorts, ForwardingRule, HealthCheck, HealthStatus, HostRule, HttpCheck, InstanceGroup, ManagedSsl, NamedPort,
+    NetworkEndpoint, NetworkEndpointGroup, PathMatcher, PathRule, SslCertificate, Subnetwork, TargetHttpProxy, TargetHttpsProxy,
+    UrlMap,
 };
 
 /// The slim form of a model.
@@ -78,6 +79,17 @@ macro_rules! http_check {
     };
 }
 
+/// The others have the same port.
+macro_rules! connection_check {
+    ($check:expr, $response:expr) => {
+        $check.map(|check| ConnectionCheck {
+            port: check.port.map(Into::into),
+            port_specification: name!(check.port_specification),
+            response: text($response(&check)),
+        })
+    };
+}
+
 impl Slim for model::HealthCheck {
     type Slim = HealthCheck;
 
@@ -94,6 +106,10 @@ impl Slim for model::HealthCheck {
             http_health_check: http_check!(self.http_health_check),
             https_health_check: http_check!(self.https_health_check),
             http2_health_check: http_check!(self.http_2_health_check),
+            tcp_health_check: connection_check!(self.tcp_health_check, |check: &model::TCPHealthCheck| check.response.clone()),
+            ssl_health_check: connection_check!(self.ssl_health_check, |check: &model::SSLHealthCheck| check.response.clone()),
+            grpc_health_check: connection_check!(self.grpc_health_check, |_| None),
+            grpc_tls_health_check: connection_check!(self.grpc_tls_health_check, |_| None),
             creation_timestamp: time(self.creation_timestamp),
         }
     }

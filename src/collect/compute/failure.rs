@@ -9,6 +9,7 @@ use google_cloud_gax::error::{CredentialsError, Error};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
+use crate::collect::with_sources;
 use crate::snapshot::compute::ApiError;
 
 /// Longest message that is kept.
@@ -140,19 +141,6 @@ fn credentials_error(error: &Error) -> Option<&CredentialsError> {
         source = error.source();
     }
     None
-}
-
-fn with_sources(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 fn short(mut text: String) -> Box<str> {

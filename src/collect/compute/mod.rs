@@ -21,7 +21,7 @@ mod reader;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::Notify;
 
@@ -31,6 +31,7 @@ use reader::{HOST_COLLECTIONS, host_projects, subject};
 use schedule::Job;
 pub use schedule::Urgency;
 
+use super::guard;
 use super::tape::Tape;
 use crate::snapshot::Snapshot;
 
@@ -139,8 +140,4 @@ pub fn hosts_pending(snapshot: &Snapshot) -> bool {
             || errors.any(|(_, error)| &*error.reason != "NotRead")
     };
     host_projects(snapshot).iter().any(|project| !HOST_COLLECTIONS.iter().all(|collection| known(project, collection)))
-}
-
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

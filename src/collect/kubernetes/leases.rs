@@ -12,13 +12,8 @@ use kube::api::Api;
 
 use super::wire::Wire;
 use crate::collect::world::{Change, World};
-use crate::snapshot::kubernetes::Lease;
+use crate::snapshot::kubernetes::{Kind, LEASES, Lease, SYSTEM};
 use crate::snapshot::{Source, Unknown};
-
-const NAMESPACE: &str = "kube-system";
-
-/// The leader elections of the Ingress controller and of the NEG controller.
-const NAMES: [&str; 2] = ["ingress-gce-lock", "ingress-gce-neg-lock"];
 
 const INTERVAL: Duration = Duration::from_secs(20);
 
@@ -29,12 +24,12 @@ const STALE_SECONDS: i64 = 60;
 
 /// Asks for the Leases for ever.
 pub(super) async fn run(world: Arc<World>, client: Client) {
-    let api: Api<Wire<Lease, false>> = Api::namespaced_with(client, NAMESPACE, &());
+    let api: Api<Wire<Lease, false>> = Api::namespaced_with(client, SYSTEM, &());
     let mut reported = false;
     let mut listed = false;
     loop {
         let mut failure = None;
-        for name in NAMES {
+        for name in LEASES {
             match tokio::time::timeout(TIMEOUT, api.get_opt(name)).await {
                 Ok(Ok(lease)) => keep(&world, name, lease.and_then(|wire| wire.object.ok())),
                 Ok(Err(kube::Error::Api(status))) => failure = Some((status.reason.clone(), status.message.clone(), status.code)),
@@ -46,22 +41,21 @@ pub(super) async fn run(world: Arc<World>, client: Client) {
             None => {
                 listed = true;
                 reported = false;
-                world.set_unread::<Lease>("", None);
-                world.settle_kind::<Lease>("");
+                world.set_unread::<Lease>(SYSTEM, None);
+                world.settle_kind::<Lease>(SYSTEM);
             }
             Some((reason, message, code)) => {
                 if !std::mem::replace(&mut reported, true) {
-                    tracing::warn!(kind = "leases.coordination.k8s.io", "cannot be read: {message}");
+                    tracing::warn!(kind = Lease::resource(), "cannot be read: {message}");
                 }
                 // A stale lease accuses the controllers, so what was seen before an outage of ours does not stand.
                 if code == 403 || !listed || stale(&world) {
-                    let resource = "leases.coordination.k8s.io".into();
-                    let why = Unknown { source: Source::Kubernetes, resource, reason: reason.into(), message: message.into() };
+                    let why = Unknown::new(Source::Kubernetes, Lease::resource(), reason, message);
                     forget(&world);
-                    world.set_unread::<Lease>("", Some(why));
+                    world.set_unread::<Lease>(SYSTEM, Some(why));
                 }
                 if code == 403 {
-                    world.settle_kind::<Lease>("");
+                    world.settle_kind::<Lease>(SYSTEM);
                 }
             }
         }
@@ -72,12 +66,12 @@ pub(super) async fn run(world: Arc<World>, client: Client) {
 fn keep(world: &World, name: &str, lease: Option<Lease>) {
     world.edit(|snapshot| {
         let leases = &mut snapshot.kubernetes.leases;
-        let known = leases.get(NAMESPACE, name).seen();
+        let known = leases.get(SYSTEM, name).seen();
         let before = known.map(|lease| (lease.spec.holder_identity.clone(), is_stale(lease)));
         let after = lease.as_ref().map(|lease| (lease.spec.holder_identity.clone(), is_stale(lease)));
         match lease {
             Some(lease) => drop(leases.insert(lease)),
-            None => drop(leases.remove(NAMESPACE, name)),
+            None => drop(leases.remove(SYSTEM, name)),
         }
         if before == after { Change::Nothing } else { Change::Everything }
     });

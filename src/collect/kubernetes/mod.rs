@@ -21,13 +21,10 @@ use tokio::task::JoinSet;
 
 use super::world::World;
 use crate::snapshot::kubernetes::{
-    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, Ingress, IngressClass, Lease, ManagedCertificate,
-    Namespace, NetworkPolicy, Node, Pod, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
+    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, INGRESS_UID, Ingress, IngressClass, Lease,
+    ManagedCertificate, Namespace, NetworkPolicy, Node, Pod, SYSTEM, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
 };
 use watch::Watch;
-
-/// Where GKE's own objects live.
-const SYSTEM: &str = "kube-system";
 
 /// A connection on which nothing came for this long is dead: a watch is closed by the server after 290 s.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
@@ -41,18 +38,13 @@ pub fn prepare(mut config: kube::Config) -> kube::Config {
 
 /// Starts every watch. With a namespace, objects of that namespace and the few of kube-system that any diagnosis needs are watched.
 pub(super) fn spawn(tasks: &mut JoinSet<()>, client: &Client, world: &Arc<World>, namespace: Option<&str>) {
-    // What a diagnosis of one Ingress needs of kube-system as well: the default backend.
-    let with_system: &[&str] = match namespace {
-        Some(SYSTEM) => &[SYSTEM],
-        Some(namespace) => &[namespace, SYSTEM],
-        None => &[""],
-    };
+    let with_system = with_system(namespace);
     let own = [namespace.unwrap_or_default()];
     let watches = Watches { client, world };
-    watches.of::<Service>(tasks, with_system);
-    watches.of::<EndpointSlice>(tasks, with_system);
-    watches.of::<Pod>(tasks, with_system);
-    watches.of::<Deployment>(tasks, with_system);
+    watches.of::<Service>(tasks, &with_system);
+    watches.of::<EndpointSlice>(tasks, &with_system);
+    watches.of::<Pod>(tasks, &with_system);
+    watches.of::<Deployment>(tasks, &with_system);
     watches.of::<Ingress>(tasks, &own);
     watches.of::<IngressClass>(tasks, &[""]);
     watches.of::<NetworkPolicy>(tasks, &own);
@@ -63,17 +55,18 @@ pub(super) fn spawn(tasks: &mut JoinSet<()>, client: &Client, world: &Arc<World>
     watches.of::<ServiceNetworkEndpointGroup>(tasks, &own);
     tasks.spawn(Watch::<Event>::new(world, client, own[0]).keeping(Event::relevant).run());
     tasks.spawn(Watch::<Node>::new(world, client, "").run());
-    tasks.spawn(Watch::<ConfigMap>::new(world, client, SYSTEM).named("ingress-uid").run());
+    tasks.spawn(Watch::<ConfigMap>::new(world, client, SYSTEM).named(INGRESS_UID).run());
     tasks.spawn(Watch::<Namespace>::new(world, client, "").named(SYSTEM).run());
-    world.await_kind::<Lease>("");
+    world.await_kind::<Lease>(SYSTEM);
     tasks.spawn(leases::run(world.clone(), client.clone()));
 }
 
-/// What went wrong with a request, in one line.
-pub(crate) fn words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => watch::with_sources(error),
+/// Where the objects are that the default backend is made of, which a diagnosis of one Ingress needs as well; empty: in all namespaces.
+pub(super) fn with_system(namespace: Option<&str>) -> Vec<&str> {
+    match namespace {
+        None => vec![""],
+        Some(SYSTEM) => vec![SYSTEM],
+        Some(namespace) => vec![namespace, SYSTEM],
     }
 }
 

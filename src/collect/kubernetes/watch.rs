@@ -16,8 +16,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 
 use super::wire::Wire;
 use crate::collect::backoff::Backoff;
+use crate::collect::with_sources;
 use crate::collect::world::{Change, World};
-use crate::snapshot::kubernetes::Stored;
+use crate::snapshot::kubernetes::{SYSTEM, Stored};
 use crate::snapshot::{Source, Unknown};
 
 /// A page of a list that takes longer than this will not come.
@@ -243,11 +244,7 @@ impl<T: Stored + PartialEq> Watch<T> {
 
     fn change(&self, key: &Key) -> Change {
         let events = T::KIND == "Event";
-        if key.0.is_empty() || (&*key.0 == "kube-system" && !events) {
-            Change::Everything
-        } else {
-            Change::Namespace(key.0.clone())
-        }
+        if key.0.is_empty() || (&*key.0 == SYSTEM && !events) { Change::Everything } else { Change::Namespace(key.0.clone()) }
     }
 
     /// What an error means: `None` when the stream mends itself.
@@ -293,22 +290,8 @@ impl<T: Stored + PartialEq> Watch<T> {
     }
 
     fn unknown(&self, reason: &str, message: &str) -> Unknown {
-        Unknown { source: Source::Kubernetes, resource: T::resource().into(), reason: reason.into(), message: message.into() }
+        Unknown::new(Source::Kubernetes, T::resource(), reason, message)
     }
-}
-
-/// An error and what it comes from, in one line.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -26,12 +26,6 @@ pub async fn identify(world: &World, mut settings: Settings, context: Option<&st
 /// Whether there is any use in asking Google. Says to the world why not, and what of it cannot be asked.
 pub fn can_ask_google(world: &World, settings: &Settings, has_credentials: bool) -> bool {
     let Settings { project, cluster_name, cluster_location, .. } = settings;
-    let unknown = |source: Source, resource: &str, reason: &str, message: &str| Unknown {
-        source,
-        resource: resource.into(),
-        reason: reason.into(),
-        message: message.into(),
-    };
     let why = if project.is_empty() {
         Some(("NotKnown", "the project is not known: set project"))
     } else if !has_credentials {
@@ -44,12 +38,12 @@ pub fn can_ask_google(world: &World, settings: &Settings, has_credentials: bool)
     world.edit(|snapshot| {
         if let Some((reason, message)) = why {
             for collection in COLLECTIONS {
-                let why = unknown(Source::Compute, collection, reason, message);
+                let why = Unknown::new(Source::Compute, *collection, reason, message);
                 snapshot.compute.unread.insert((*collection).into(), why);
             }
         }
         if let Some((reason, message)) = no_cluster {
-            snapshot.cluster = Observed::Unknown(unknown(Source::Container, "clusters", reason, message));
+            snapshot.cluster = Observed::Unknown(Unknown::new(Source::Container, "clusters", reason, message));
         }
         Change::Everything
     });

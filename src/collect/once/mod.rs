@@ -14,25 +14,26 @@ mod proxy;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use kube::Client;
 use serde_json::Value;
 
+use super::guard;
+use super::kubernetes::with_system;
 use super::tape::Tape;
 use super::world::{Change, World};
 use crate::snapshot::kubernetes::{
-    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, Ingress, IngressClass, Lease, Malformed,
-    ManagedCertificate, Namespace, NetworkPolicy, Node, Pod, Service, ServiceNetworkEndpointGroup, StatefulSet, Stored,
+    BackendConfig, ConfigMap, Deployment, EndpointSlice, Event, FrontendConfig, INGRESS_UID, Ingress, IngressClass, LEASES,
+    Lease, Malformed, ManagedCertificate, Namespace, NetworkPolicy, Node, Pod, SYSTEM, Service, ServiceNetworkEndpointGroup,
+    StatefulSet, Stored,
 };
 use crate::snapshot::{Source, Unknown};
 pub use facts::{can_ask_google, identify, keep_answers, not_in_time};
 pub use google::{Google, Prepared};
 use pages::{Item, Refusal};
 pub use proxy::{PodProxy, ProxyError};
-
-const SYSTEM: &str = "kube-system";
 
 /// Why nothing can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +83,12 @@ struct Place {
     namespace: Box<str>,
     /// Only these; empty: all.
     names: &'static [&'static str],
+}
+
+impl Place {
+    fn of(namespace: &str, names: &'static [&'static str]) -> Self {
+        Self { namespace: namespace.into(), names }
+    }
 }
 
 /// Lists kinds, each once.
@@ -230,7 +237,7 @@ impl Lists {
     /// The objects that were passed over.
     pub fn malformed(&self) -> Vec<Malformed> {
         let mut malformed = self.state().malformed.clone();
-        malformed.sort_by(|a, b| (&a.kind, &a.namespace, &a.name).cmp(&(&b.kind, &b.namespace, &b.name)));
+        malformed.sort();
         malformed
     }
 
@@ -246,32 +253,27 @@ impl Lists {
     }
 
     fn cluster(&self) -> Vec<Place> {
-        vec![Place { namespace: "".into(), names: &[] }]
+        vec![Place::of("", &[])]
     }
 
     fn own(&self) -> Vec<Place> {
-        vec![Place { namespace: self.namespace.clone().unwrap_or_default(), names: &[] }]
+        vec![Place::of(self.namespace.as_deref().unwrap_or_default(), &[])]
     }
 
-    /// What a diagnosis of one Ingress needs of kube-system as well: the default backend.
     fn with_system(&self) -> Vec<Place> {
-        let mut places = self.own();
-        if self.namespace.as_deref().is_some_and(|namespace| namespace != SYSTEM) {
-            places.push(Place { namespace: SYSTEM.into(), names: &[] });
-        }
-        places
+        with_system(self.namespace.as_deref()).into_iter().map(|namespace| Place::of(namespace, &[])).collect()
     }
 
     fn leases(&self) -> Vec<Place> {
-        vec![Place { namespace: SYSTEM.into(), names: &["ingress-gce-lock", "ingress-gce-neg-lock"] }]
+        vec![Place::of(SYSTEM, &LEASES)]
     }
 
     fn ingress_uid(&self) -> Vec<Place> {
-        vec![Place { namespace: SYSTEM.into(), names: &["ingress-uid"] }]
+        vec![Place::of(SYSTEM, &[INGRESS_UID])]
     }
 
     fn kube_system(&self) -> Vec<Place> {
-        vec![Place { namespace: "".into(), names: &[SYSTEM] }]
+        vec![Place::of("", &[SYSTEM])]
     }
 
     fn not_read<T: Stored>(&self, place: &Place) {
@@ -315,7 +317,7 @@ impl Lists {
             }
             Err(Refusal::Other(reason, message)) => (reason, message),
         };
-        Some(Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() })
+        Some(Unknown::new(Source::Kubernetes, resource, reason, message))
     }
 
     fn keep<T: Stored>(&self, item: Item<T>, place: &Place, keep: fn(&T) -> bool) {
@@ -355,6 +357,6 @@ impl Lists {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        guard(&self.state)
     }
 }

@@ -5,17 +5,22 @@
 
 use std::time::Duration;
 
-use http::Request;
 use kube::Client;
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
+use kube::core::request::Error as BadRequest;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Place;
-use crate::collect::kubernetes::words;
+use crate::collect::words;
 use crate::snapshot::kubernetes::Kind;
 
 /// Longest wait for a page.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Objects of a page.
+const PAGE: u32 = 500;
 
 /// How often a list is begun again because the version of its first pages is gone.
 const RESTARTS: usize = 3;
@@ -65,24 +70,23 @@ pub(super) async fn list<T: Kind>(
     whole: bool,
     mut each: impl FnMut(Item<T>),
 ) -> Result<(), Refusal> {
-    let selector = match place.names {
-        [name] => format!("&fieldSelector=metadata.name%3D{name}"),
-        _ => String::new(),
-    };
-    let mut next = String::new();
+    let mut parameters = ListParams::default().limit(PAGE);
+    if let [name] = place.names {
+        parameters = parameters.fields(&format!("metadata.name={name}"));
+    }
     let mut restarts = 0;
     loop {
-        let token = if next.is_empty() { String::new() } else { format!("&continue={}", escaped(&next)) };
-        match get(client, &format!("{}?limit=500{selector}{token}", path::<T>(place))).await {
+        match get(client, request::<T>(place).list(&parameters)).await {
             Ok(text) => {
-                next = read::<T>(&text, whole || !T::CHECKED, &mut each).map_err(|error| malformed(&error))?;
+                let next = read::<T>(&text, whole || !T::CHECKED, &mut each).map_err(|error| malformed(&error))?;
                 if next.is_empty() {
                     return Ok(());
                 }
+                parameters.continue_token = Some(next);
             }
             Err(Refusal::Other(reason, _)) if reason == "Expired" && restarts < RESTARTS => {
                 restarts += 1;
-                next.clear();
+                parameters.continue_token = None;
             }
             Err(refusal) => return Err(refusal),
         }
@@ -103,7 +107,7 @@ fn read<T: Kind>(text: &str, whole: bool, each: &mut impl FnMut(Item<T>)) -> Res
 /// Gets the objects that a place names, one by one; who is not there is left out.
 pub(super) async fn by_name<T: Kind>(client: &Client, place: &Place, mut each: impl FnMut(Item<T>)) -> Result<(), Refusal> {
     for name in place.names {
-        match get(client, &format!("{}/{name}", path::<T>(place))).await {
+        match get(client, request::<T>(place).get(name, &GetParams::default())).await {
             Ok(text) => each(Item::Whole(serde_json::from_str(&text).map_err(|error| malformed(&error))?)),
             Err(Refusal::NotFound(_)) => {}
             Err(refusal) => return Err(refusal),
@@ -112,14 +116,14 @@ pub(super) async fn by_name<T: Kind>(client: &Client, place: &Place, mut each: i
     Ok(())
 }
 
-fn path<T: Kind>(place: &Place) -> String {
+fn request<T: Kind>(place: &Place) -> Request {
     let root = if T::GROUP.is_empty() { "/api".to_owned() } else { format!("/apis/{}", T::GROUP) };
     let namespace = if place.namespace.is_empty() { String::new() } else { format!("/namespaces/{}", place.namespace) };
-    format!("{root}/{}{namespace}/{}", T::VERSION, T::PLURAL)
+    Request::new(format!("{root}/{}{namespace}/{}", T::VERSION, T::PLURAL))
 }
 
-async fn get(client: &Client, path: &str) -> Result<String, Refusal> {
-    let request = Request::get(path).body(Vec::new()).map_err(|error| Refusal::Unreachable(error.to_string()))?;
+async fn get(client: &Client, request: Result<http::Request<Vec<u8>>, BadRequest>) -> Result<String, Refusal> {
+    let request = request.map_err(|error| Refusal::Unreachable(error.to_string()))?;
     match tokio::time::timeout(TIMEOUT, client.request_text(request)).await {
         Ok(Ok(text)) => Ok(text),
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
@@ -137,9 +141,4 @@ async fn get(client: &Client, path: &str) -> Result<String, Refusal> {
 
 fn malformed(error: &serde_json::Error) -> Refusal {
     Refusal::Other("Malformed".to_owned(), format!("the answer is not understood: {error}"))
-}
-
-/// A token in a query: it is base64, of which three characters mean something else there.
-fn escaped(token: &str) -> String {
-    token.replace('%', "%25").replace('+', "%2B").replace('/', "%2F").replace('=', "%3D").replace('&', "%26")
 }

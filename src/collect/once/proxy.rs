@@ -16,8 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::Instant;
 
-use crate::collect::Question;
-use crate::collect::kubernetes::words;
+use crate::collect::{Question, words};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
 
 /// Servers that treat health checks apart look at the first word.
@@ -91,7 +90,7 @@ impl PodProxy {
         let (head, body) = response.into_parts();
         let Ok(body) = tokio::time::timeout(limit, text(body)).await else { return Ok(None) };
         let response = Response::from_parts(head, ());
-        let mut answer = blank(question);
+        let mut answer = question.unanswered(Some(Via::PodProxy));
         match own_words(response.status(), &body) {
             Some(Own::Forbidden(message)) => return Err(ProxyError::Forbidden { namespace: namespace.to_owned(), message }),
             Some(Own::Failed(message)) => match failure(&message) {
@@ -112,7 +111,7 @@ impl PodProxy {
 
 /// The request, and the namespace in which it needs a right; `None` when it cannot be sent.
 fn request(question: &Question) -> Option<(&str, Request<Body>)> {
-    // The proxy speaks HTTP/1.1 to the pod: what that says is no answer to a health check that speaks HTTP/2.
+    // The proxy speaks HTTP/1.1 to the pod: what that says is no answer to a health check that speaks something else.
     if question.http2 {
         return None;
     }
@@ -120,6 +119,7 @@ fn request(question: &Question) -> Option<(&str, Request<Body>)> {
     let scheme = match question.scheme {
         Scheme::Http => "",
         Scheme::Https => "https:",
+        Scheme::Tcp => return None,
     };
     // An empty path would be redirected by the API server itself.
     let path = if question.path.is_empty() { "/" } else { &*question.path };
@@ -181,23 +181,6 @@ fn failure(message: &str) -> Option<ProbeError> {
     }
 }
 
-fn blank(question: &Question) -> ProbeAnswer {
-    ProbeAnswer {
-        pod: question.pod.clone(),
-        ip: question.ip,
-        port: question.port,
-        scheme: question.scheme,
-        path: question.path.clone(),
-        host: question.host.clone(),
-        status: None,
-        location: None,
-        latency_ms: None,
-        error: None,
-        message: None,
-        via: Some(Via::PodProxy),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -222,8 +205,9 @@ mod tests {
 
     #[test]
     fn the_proxy_is_not_asked_for_what_it_cannot_tell() {
-        let question = Question { http2: true, ..question(Scheme::Https, "/", "") };
-        assert!(request(&question).is_none());
+        let http2 = Question { http2: true, ..question(Scheme::Https, "/", "") };
+        assert!(request(&http2).is_none());
+        assert!(request(&question(Scheme::Tcp, "", "")).is_none());
     }
 
     #[test]

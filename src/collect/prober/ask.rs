@@ -1,6 +1,7 @@
 //! One request to a pod, as Google's health checks send it.
 //!
-//! Enters: a question, and where the connection is made. Leaves: status, `Location` and time, or one word that says why there was none.
+//! Enters: a question, and where the connection is made. Leaves: status, `Location` and time, that a connection was made, or one word that
+//! says why there was none.
 //! Never: follows a redirect, verifies a certificate, waits beyond the question's timeout, reuses a connection.
 
 use std::io;
@@ -66,24 +67,11 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result
 
     let start = Instant::now();
     let seen = tokio::time::timeout(question.timeout, exchange(question, address, tls, request, start)).await;
-    let mut answer = ProbeAnswer {
-        pod: question.pod.clone(),
-        ip: question.ip,
-        port: question.port,
-        scheme: question.scheme,
-        path: question.path.clone(),
-        host: question.host.clone(),
-        status: None,
-        location: None,
-        latency_ms: None,
-        error: None,
-        message: None,
-        via: None,
-    };
+    let mut answer = question.unanswered(None);
     match seen {
         Ok(Ok((response, latency))) => {
-            answer.status = Some(response.status().as_u16());
-            let location = response.headers().get(LOCATION);
+            answer.status = response.as_ref().map(|response| response.status().as_u16());
+            let location = response.as_ref().and_then(|response| response.headers().get(LOCATION));
             answer.location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
             answer.latency_ms = Some(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX));
         }
@@ -94,7 +82,8 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result
         Ok(Err(Failure::Local(error))) => return Err(NotAsked::Local(error)),
         Err(_) => {
             answer.error = Some(ProbeError::Timeout);
-            answer.message = Some(format!("no answer within {}", seconds(question.timeout)).into());
+            let what = if question.scheme == Scheme::Tcp { "connection" } else { "answer" };
+            answer.message = Some(format!("no {what} within {}", seconds(question.timeout)).into());
         }
     }
     Ok(answer)
@@ -113,15 +102,17 @@ fn seconds(time: Duration) -> String {
     if time.subsec_millis() == 0 { format!("{} s", time.as_secs()) } else { format!("{} ms", time.as_millis()) }
 }
 
+/// The response, unless all that is asked for is a connection, and the time until then.
 async fn exchange(
     question: &Question,
     address: &str,
     tls: &Tls,
     request: Request<Empty<Bytes>>,
     start: Instant,
-) -> Result<(Response<()>, Duration), Failure> {
+) -> Result<(Option<Response<()>>, Duration), Failure> {
     let stream = TcpStream::connect(address).await.map_err(connecting)?;
-    match question.scheme {
+    let response = match question.scheme {
+        Scheme::Tcp => return Ok((None, start.elapsed())),
         Scheme::Http => over(stream, request, start).await,
         Scheme::Https => {
             let name = ServerName::IpAddress(question.ip.into());
@@ -134,7 +125,8 @@ async fn exchange(
                 true => Err(Failure::Pod(ProbeError::Protocol, "the server speaks TLS, but not HTTP/2".to_owned())),
             }
         }
-    }
+    };
+    response.map(|(response, latency)| (Some(response), latency))
 }
 
 async fn over(

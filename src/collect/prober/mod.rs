@@ -10,15 +10,16 @@ mod tls;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::guard;
 use super::world::{Change, World};
-use crate::snapshot::probe::{ProbeAnswer, Scheme};
+use crate::snapshot::probe::{ProbeAnswer, Scheme, Via};
 use ask::NotAsked;
 use tls::Tls;
 
@@ -43,7 +44,7 @@ pub struct Question {
     pub ip: IpAddr,
     /// Port.
     pub port: u16,
-    /// HTTP or HTTPS.
+    /// What is spoken; for TCP there is neither path nor host.
     pub scheme: Scheme,
     /// HTTP/2 is spoken, and nothing else.
     pub http2: bool,
@@ -53,6 +54,26 @@ pub struct Question {
     pub host: Box<str>,
     /// The health check's timeout.
     pub timeout: Duration,
+}
+
+impl Question {
+    /// Its answer as long as there is none; `via`: the way that it takes.
+    pub(super) fn unanswered(&self, via: Option<Via>) -> ProbeAnswer {
+        ProbeAnswer {
+            pod: self.pod.clone(),
+            ip: self.ip,
+            port: self.port,
+            scheme: self.scheme,
+            path: self.path.clone(),
+            host: self.host.clone(),
+            status: None,
+            location: None,
+            latency_ms: None,
+            error: None,
+            message: None,
+            via,
+        }
+    }
 }
 
 /// What can be set about asking pods.
@@ -83,7 +104,8 @@ impl Default for ProbeSettings {
 /// Counters for whoever publishes metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProberStats {
-    /// Questions so far, by HTTP status, or by the word for the error; `NotSent` when the failure was not the pod's.
+    /// Questions so far, by HTTP status, or by the word for the error; `Connected` when a connection was all that was asked for, `NotSent`
+    /// when the failure was not the pod's.
     pub results: BTreeMap<Box<str>, u64>,
 }
 
@@ -112,7 +134,7 @@ struct Wanted {
 impl Prober {
     /// Sets what is asked, all of it: answers to questions that are left out are forgotten.
     pub fn want(&self, questions: Vec<Question>) {
-        let mut wanted = self.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = guard(&self.shared.wanted);
         if wanted.questions != questions {
             *wanted = Wanted { questions, news: true };
             self.shared.asked.store(!self.shared.enabled, Ordering::Release);
@@ -128,11 +150,11 @@ impl Prober {
 
     /// What was answered so far.
     pub fn stats(&self) -> ProberStats {
-        ProberStats { results: self.shared.results.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        ProberStats { results: guard(&self.shared.results).clone() }
     }
 
     fn count(&self, result: &str) {
-        let mut results = self.shared.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut results = guard(&self.shared.results);
         *results.entry(result.into()).or_default() += 1;
     }
 }
@@ -239,7 +261,8 @@ impl Asker {
         let label: Box<str> = match &answer {
             Ok(ProbeAnswer { status: Some(status), .. }) => status.to_string().into(),
             Ok(ProbeAnswer { error: Some(error), .. }) => error.as_str().into(),
-            Ok(_) | Err(_) => "NotSent".into(),
+            Ok(_) => "Connected".into(),
+            Err(_) => "NotSent".into(),
         };
         self.prober.count(&label);
         let fresh = self.fresh.remove(&question);
@@ -274,7 +297,7 @@ impl Asker {
 
     fn take_wanted(&mut self) {
         let questions = {
-            let mut wanted = self.prober.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut wanted = guard(&self.prober.shared.wanted);
             if !std::mem::take(&mut wanted.news) {
                 return;
             }
@@ -304,7 +327,7 @@ impl Asker {
 
     /// Says whether there is still something to wait for; what is wanted may have changed again by now.
     fn settle(&self) {
-        let wanted = self.prober.shared.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = guard(&self.prober.shared.wanted);
         self.prober.shared.asked.store(!wanted.news && self.fresh.is_empty(), Ordering::Release);
     }
 

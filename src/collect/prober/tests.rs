@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::ask::ask;
@@ -124,6 +124,41 @@ async fn a_reset_is_a_reset() {
     });
     let answer = asked(&question("/"), &address).await;
     assert_eq!(answer.error, Some(ProbeError::ConnectionReset), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_connection_is_all_that_tcp_wants() {
+    let question = Question { scheme: Scheme::Tcp, ..question("") };
+    let made = asked(&question, &plain(b"").await).await;
+    assert_eq!((made.status, made.error, made.message), (None, None, None));
+    assert!(made.latency_ms.is_some());
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let refused = asked(&question, &address).await;
+    assert_eq!((refused.status, refused.error), (None, Some(ProbeError::ConnectionRefused)));
+
+    let (address, _listener, _held) = full().await;
+    let hangs = Question { timeout: Duration::from_millis(300), ..question };
+    let late = asked(&hangs, &address).await;
+    assert_eq!((late.error, late.message.as_deref()), (Some(ProbeError::Timeout), Some("no connection within 300 ms")));
+}
+
+/// A listener whose queue is full and that accepts nobody: who comes next waits.
+async fn full() -> (String, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(1).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let mut held = Vec::new();
+    // The kernel's queue is a little longer than it is told: connections are held until one is not made.
+    loop {
+        match tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            Ok(made) => held.push(made.expect("a connection")),
+            Err(_) => return (address.to_string(), listener, held),
+        }
+    }
 }
 
 #[tokio::test]

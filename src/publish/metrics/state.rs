@@ -6,6 +6,7 @@
 //! These families are written by hand, not by the prometheus crate: for 10,000 Ingresses they are some 113,000 series, and the crate makes
 //! several allocations for each, sorts them and copies them before it writes them. The rest goes through the crate.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 use super::table::{CAUSE_INFO, ENDPOINTS, FACTS_OLDEST, FINDING, Family, UNKNOWN, VERDICT, VERDICT_SINCE};
 use crate::api::{Backend, IngressDiagnosis, IngressDiagnosisStatus};
+use crate::publish::text::cut;
 use crate::snapshot::Unknown;
 use crate::topology::TargetRef;
 
@@ -122,12 +124,8 @@ fn write_endpoints(backend: &Backend, target: &TargetRef, of: &str, lines: &mut 
 }
 
 /// A sentence that is no longer than a label value may be.
-fn bounded(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.len() <= SENTENCE {
-        return text.into();
-    }
-    let cut = text.floor_char_boundary(SENTENCE - "…".len());
-    format!("{}…", &text[..cut]).into()
+fn bounded(text: &str) -> Cow<'_, str> {
+    cut(text, SENTENCE)
 }
 
 /// The lines of one family.

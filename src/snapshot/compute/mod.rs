@@ -253,7 +253,7 @@ pub fn health_key(backend_service: &str, group: &str) -> Box<str> {
 
 fn unknown(resource: &str, error: &ApiError) -> Unknown {
     let reason = if error.reason.is_empty() { error.code.to_string().into() } else { error.reason.clone() };
-    Unknown { source: Source::Compute, resource: resource.into(), reason, message: error.message.clone() }
+    Unknown::new(Source::Compute, resource, reason, error.message.clone())
 }
 
 /// Brings a link to the form of a path: `projects/P/…`, whatever host and version it was given with; a partial link belongs to `project`.

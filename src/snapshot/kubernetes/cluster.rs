@@ -8,6 +8,15 @@ use serde::{Deserialize, Deserializer};
 use super::meta::{ObjectMeta, Pairs, PortRef, kind, or_default};
 use super::pod::Condition;
 
+/// The namespace of GKE's own objects.
+pub const SYSTEM: &str = "kube-system";
+
+/// The ConfigMap of [`SYSTEM`] in which the cluster's identities stand.
+pub const INGRESS_UID: &str = "ingress-uid";
+
+/// The Leases of [`SYSTEM`]: the Ingress controller's, and the NEG controller's.
+pub const LEASES: [&str; 2] = ["ingress-gce-lock", "ingress-gce-neg-lock"];
+
 /// A node, as far as a rule reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

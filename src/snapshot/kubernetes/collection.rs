@@ -66,12 +66,10 @@ impl<T: Kind + Index> Collection<T> {
             return Observed::Unknown(why.clone());
         }
         match self.malformed.get(&(namespace.into(), name.into())) {
-            Some(message) => Observed::Unknown(Unknown {
-                source: Source::Kubernetes,
-                resource: format!("{}/{namespace}/{name}", T::resource()).into(),
-                reason: "Malformed".into(),
-                message: message.clone(),
-            }),
+            Some(message) => {
+                let resource = format!("{}/{namespace}/{name}", T::resource());
+                Observed::Unknown(Unknown::new(Source::Kubernetes, resource, "Malformed", message.clone()))
+            }
             None => Observed::Absent,
         }
     }

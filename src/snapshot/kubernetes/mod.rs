@@ -12,8 +12,8 @@ mod pod;
 mod service;
 
 pub use cluster::{
-    ConfigMap, Event, IpBlock, LabelSelector, Lease, Namespace, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicyRule, Node, ObjectReference,
+    ConfigMap, Event, INGRESS_UID, IpBlock, LEASES, LabelSelector, Lease, Namespace, NetworkPolicy, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicyRule, Node, ObjectReference, SYSTEM,
 };
 pub use collection::{Collection, Index};
 pub use gke::{
@@ -250,8 +250,7 @@ impl Kubernetes {
 
     /// Marks a whole kind as unreadable, by its resource name with or without the group; false when no such kind is read.
     pub fn mark_unread(&mut self, resource: &str, reason: &str, message: &str) -> bool {
-        let why =
-            Unknown { source: Source::Kubernetes, resource: resource.into(), reason: reason.into(), message: message.into() };
+        let why = Unknown::new(Source::Kubernetes, resource, reason, message);
         let mut found = false;
         each_collection!([&mut] self, collection => if collection.is_resource(resource) {
             collection.set_unread(Some(why.clone()));
@@ -282,8 +281,8 @@ impl Kubernetes {
     }
 }
 
-/// An object that could not be decoded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// An object that could not be decoded; ordered by kind, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{kind} {namespace}/{name} is passed over, it cannot be understood: {message}")]
 pub struct Malformed {
     /// Its kind.

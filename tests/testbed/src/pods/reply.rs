@@ -90,6 +90,8 @@ impl Answer {
             (None, Some("Timeout")) => Reply::Timeout,
             (None, Some("Tls")) => Reply::Tls,
             (None, Some("Protocol")) => Reply::Protocol,
+            // Whoever made the connection does not speak.
+            (None, None) if probe.scheme.eq_ignore_ascii_case("tcp") => Reply::Protocol,
             (status, error) => {
                 bail!("neither a status nor a known error: status {status:?}, error {error:?}")
             }

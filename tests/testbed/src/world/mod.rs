@@ -113,7 +113,7 @@ pub struct Probe {
     pub ip: String,
     /// Its port.
     pub port: u16,
-    /// `HTTP` or `HTTPS`.
+    /// `HTTP`, `HTTPS` or `TCP`.
     pub scheme: String,
     /// The path.
     pub path: String,
