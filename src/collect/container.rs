@@ -159,12 +159,8 @@ fn fail(world: &World, failure: &Failure) {
         if matches!(snapshot.cluster, Observed::Present(_)) && !failure.refused {
             return Change::Nothing;
         }
-        let why = Observed::Unknown(Unknown {
-            source: Source::Container,
-            resource: "clusters".into(),
-            reason: failure.reason.as_str().into(),
-            message: failure.message.as_str().into(),
-        });
+        let why = Unknown::new(Source::Container, "clusters", &*failure.reason, &*failure.message);
+        let why = Observed::Unknown(why);
         if snapshot.cluster == why {
             return Change::Nothing;
         }

@@ -18,6 +18,7 @@ use google_cloud_gax::options::RequestOptionsBuilder;
 use google_cloud_gax::retry_policy::NeverRetry;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::task::JoinError;
 
 use super::convert::Slim;
 use super::failure::{Class, Failure};
@@ -214,19 +215,20 @@ impl Listed for Firewall {
 }
 
 impl Client {
-    /// Builds every client; no request is sent yet.
+    /// Builds every client, all at once: each reads every certificate of the system anew. No request is sent yet.
     pub(in crate::collect) fn connect(endpoint: &str, credentials: Credentials) -> Reply<Self> {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         macro_rules! build {
             ($($field:ident: $client:ident,)*) => {
                 in_time(async move {
-                    Ok(Self { tape: None, $($field: client::$client::builder()
-                        .with_endpoint(endpoint.clone())
-                        .with_credentials(credentials.clone())
-                        .with_retry_policy(NeverRetry)
-                        .build()
-                        .await
-                        .map_err(|error| Failure::without_answer(Class::NoToken, "NoClient", error.to_string()))?,)* })
+                    $(let $field = {
+                        let builder = client::$client::builder()
+                            .with_endpoint(endpoint.clone())
+                            .with_credentials(credentials.clone())
+                            .with_retry_policy(NeverRetry);
+                        tokio::spawn(async move { builder.build().await })
+                    };)*
+                    Ok(Self { tape: None, $($field: built($field.await)?,)* })
                 })
             };
         }
@@ -312,6 +314,11 @@ impl Client {
             Ok(health.into_iter().map(Slim::slim).collect())
         })
     }
+}
+
+fn built<T>(client: Result<Result<T, impl fmt::Display>, JoinError>) -> Result<T, Failure> {
+    let no_client = |message| Failure::without_answer(Class::NoToken, "NoClient", message);
+    client.map_err(|error| no_client(error.to_string()))?.map_err(|error| no_client(error.to_string()))
 }
 
 /// The form on the wire, when somebody takes it down.

@@ -16,11 +16,9 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::Instant;
 
+use crate::collect::prober::AGENT;
 use crate::collect::{Question, words};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme, Via};
-
-/// Servers that treat health checks apart look at the first word.
-const AGENT: &str = "GoogleHC/1.0 (ingress-diagnosis)";
 
 /// Questions at once.
 const CONCURRENCY: usize = 8;
@@ -124,13 +122,8 @@ fn request(question: &Question) -> Option<(&str, Request<Body>)> {
     // An empty path would be redirected by the API server itself.
     let path = if question.path.is_empty() { "/" } else { &*question.path };
     let port = question.port;
-    let host = match (&*question.host, question.ip) {
-        ("", std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
-        ("", std::net::IpAddr::V4(ip)) => ip.to_string(),
-        (host, _) => host.to_owned(),
-    };
     let request = Request::get(format!("/api/v1/namespaces/{namespace}/pods/{scheme}{name}:{port}/proxy{path}"))
-        .header(HOST, HeaderValue::from_str(&host).ok()?)
+        .header(HOST, HeaderValue::from_str(&question.host_header()).ok()?)
         .header(USER_AGENT, AGENT)
         .header(ACCEPT, "*/*")
         .body(Body::empty())

@@ -5,7 +5,6 @@
 //! Never: follows a redirect, verifies a certificate, waits beyond the question's timeout, reuses a connection.
 
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
@@ -22,12 +21,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::Question;
 use super::tls::{HTTP2, Tls};
+use super::{AGENT, Question};
 use crate::snapshot::probe::{ProbeAnswer, ProbeError, Scheme};
-
-/// Servers that treat health checks apart look at the first word.
-const AGENT: &str = "GoogleHC/1.0 (ingress-diagnosis)";
 
 /// Bytes of the body that are read, so that the server does not see a connection cut in the middle of a short answer.
 const BODY_LIMIT: usize = 4096;
@@ -56,8 +52,8 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result
     let uri: PathAndQuery = path.parse().map_err(|_| NotAsked::Path(question.path.clone()))?;
     // HTTP/2 has the host in the address, HTTP/1 in a header.
     let request = match question.http2 {
-        true => Request::get(format!("https://{}{uri}", host(question))),
-        false => Request::get(uri.as_str()).header(HOST, host(question)),
+        true => Request::get(format!("https://{}{uri}", question.host_header())),
+        false => Request::get(uri.as_str()).header(HOST, question.host_header()),
     };
     let request = request
         .header(USER_AGENT, AGENT)
@@ -87,15 +83,6 @@ pub(super) async fn ask(question: &Question, address: &str, tls: &Tls) -> Result
         }
     }
     Ok(answer)
-}
-
-/// The Host header: Google sends the endpoint's address, without a port, when the health check names no host.
-fn host(question: &Question) -> String {
-    match (&*question.host, question.ip) {
-        ("", IpAddr::V6(ip)) => format!("[{ip}]"),
-        ("", IpAddr::V4(ip)) => ip.to_string(),
-        (host, _) => host.to_owned(),
-    }
 }
 
 fn seconds(time: Duration) -> String {

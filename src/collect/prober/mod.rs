@@ -23,6 +23,9 @@ use crate::snapshot::probe::{ProbeAnswer, Scheme, Via};
 use ask::NotAsked;
 use tls::Tls;
 
+/// Servers that treat health checks apart look at the first word.
+pub(super) const AGENT: &str = "GoogleHC/1.0 (ingress-diagnosis)";
+
 /// How often a question is asked again.
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -57,6 +60,15 @@ pub struct Question {
 }
 
 impl Question {
+    /// The Host header: Google sends the endpoint's address, without a port, when the health check names no host.
+    pub(super) fn host_header(&self) -> String {
+        match (&*self.host, self.ip) {
+            ("", IpAddr::V6(ip)) => format!("[{ip}]"),
+            ("", IpAddr::V4(ip)) => ip.to_string(),
+            (host, _) => host.to_owned(),
+        }
+    }
+
     /// Its answer as long as there is none; `via`: the way that it takes.
     pub(super) fn unanswered(&self, via: Option<Via>) -> ProbeAnswer {
         ProbeAnswer {
