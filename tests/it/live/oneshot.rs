@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use ingress_diagnosis::snapshot::folder;
 use ingress_diagnosis::topology::Fleet;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testbed::World;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -196,6 +196,26 @@ async fn a_namespace_or_a_name_is_all_that_is_answered_for() {
     assert_eq!(object["status"]["rootCause"], "HealthCheckRedirected");
 }
 
+/// The API server gives 500 objects at once, and what a diagnosis needs may be on the page after that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_on_a_later_page_is_read() {
+    let cluster = Cluster::without_definition().await;
+    let stage = Stage::open(&cluster, "healthy-neg").await;
+    let before = |at: usize| {
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "endpoints": [],
+            "metadata": {"namespace": "aaa", "name": format!("slice-{at}"), "creationTimestamp": stage.world.meta.taken_at}})
+    };
+    cluster.server.put(&(0..1200).map(before).collect::<Vec<_>>()).await.unwrap();
+    let desk = Desk::new(&cluster, &cluster.token, &stage.settings());
+    let audited = cluster.server.audit().unwrap().len();
+    let seen = desk.diagnoses(&["-A"]).await;
+    let expected = played::expected(&stage.world, &stage.settings());
+    assert_eq!(differences(&expected, &seen, &stage.world), Vec::<String>::new());
+    let requests = ours(&cluster.server.audit().unwrap()[audited..]);
+    let pages = requests.iter().filter(|request| request["objectRef"]["resource"] == "endpointslices").count();
+    assert_eq!(pages, 3, "{requests:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_not_be_read_is_named_and_the_rest_is_diagnosed() {
     let cluster = Cluster::without_definition().await;
@@ -233,7 +253,7 @@ async fn what_may_not_be_read_is_named_and_the_rest_is_diagnosed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whom_the_api_server_does_not_know_is_told_so() {
     let cluster = Cluster::without_definition().await;
-    let desk = Desk::new(&cluster, "expired", &serde_json::json!({"credentials": "anonymous", "project": "acme-prod"}));
+    let desk = Desk::new(&cluster, "expired", &json!({"credentials": "anonymous", "project": "acme-prod"}));
     for arguments in [&["diagnose", "-A"][..], &["diagnose", "-A", "--watch"], &["capture", "/tmp/never-written", "-A"]] {
         let done = desk.run(arguments).await;
         let said = text(&done.stderr);
