@@ -3,8 +3,10 @@
 //! Enters: resources as lists or gets returned them, errors by collection, resource or method. Leaves: lookups with three values.
 //! Never: takes a refused, partial or missing read for "not there".
 
+mod health_check;
 mod types;
 
+pub use health_check::{AskedPort, ConnectionCheck, HealthCheck, HttpCheck};
 pub use types::*;
 
 use std::borrow::Cow;
