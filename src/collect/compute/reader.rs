@@ -90,6 +90,7 @@ impl Reader {
     /// Reads as one who goes when all is read: as much at once as a minute allows, with clients that may have been made before.
     pub(in crate::collect) fn for_once(mut self, reads_per_minute: u32, client: Option<(u64, Client)>) -> Self {
         self.budget = Arc::new(Budget::for_once(reads_per_minute));
+        self.schedule = Schedule::for_once(self.budget.per_minute());
         self.client = client;
         self
     }
@@ -362,7 +363,7 @@ impl Reader {
 
     /// This process stops to be active, or starts: what it read when it last was says nothing.
     fn forget_all(&mut self) {
-        self.schedule = Schedule::new(self.budget.per_minute());
+        self.schedule.clear();
         self.wanted = 0;
         self.lists_set = None;
         self.pause = Pause::new();
@@ -433,6 +434,8 @@ fn region_of(location: &str) -> &str {
 /// Waits until there is something to start.
 async fn wait(next: Next) {
     match next {
+        // The timer's steps are of a millisecond, which a hundred reads in a row would each wait for.
+        Next::Wait(until) if until <= Instant::now() => tokio::task::yield_now().await,
         Next::Wait(until) => tokio::time::sleep_until(until).await,
         Next::Idle | Next::Run(_) => std::future::pending().await,
     }

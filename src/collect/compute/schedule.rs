@@ -89,6 +89,9 @@ pub(super) const CONCURRENCY: usize = 8;
 /// Of them no more than these may be lists: each has many pages, and a group must not wait for their end.
 const LISTS_AT_ONCE: usize = 4;
 
+/// Reads at once of whoever reads once and goes; all lists are among the first of them.
+const CONCURRENCY_ONCE: usize = 16;
+
 /// Of them this many are free for those that GKE calls unhealthy.
 const RESERVED: usize = 1;
 
@@ -188,6 +191,9 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) struct Schedule {
     per_minute: usize,
+    /// Reads at once, and of them lists.
+    at_once: usize,
+    lists_at_once: usize,
     entries: BTreeMap<Job, Entry>,
     /// Those that are not being read, by lane, then by when they are due.
     lines: [BTreeSet<(Instant, Job)>; 5],
@@ -206,6 +212,8 @@ impl Schedule {
     pub(super) fn new(per_minute: usize) -> Self {
         Self {
             per_minute: per_minute.max(1),
+            at_once: CONCURRENCY,
+            lists_at_once: LISTS_AT_ONCE,
             entries: BTreeMap::new(),
             lines: Default::default(),
             used: [0; 5],
@@ -215,6 +223,17 @@ impl Schedule {
             untried: 0,
             eager: false,
         }
+    }
+
+    /// For whoever reads once and goes: somebody waits for all of it, and for nothing that comes later.
+    pub(super) fn for_once(per_minute: usize) -> Self {
+        Self { at_once: CONCURRENCY_ONCE, lists_at_once: CONCURRENCY_ONCE, ..Self::new(per_minute) }
+    }
+
+    /// Nothing is wanted any longer.
+    pub(super) fn clear(&mut self) {
+        let (at_once, lists_at_once) = (self.at_once, self.lists_at_once);
+        *self = Self { at_once, lists_at_once, ..Self::new(self.per_minute) };
     }
 
     /// Sets what lists are read.
@@ -263,9 +282,9 @@ impl Schedule {
     fn has_room(&self, lane: Lane) -> bool {
         let running = self.running.len();
         match lane {
-            Lane::Accused => running < CONCURRENCY,
-            Lane::Lists => running < CONCURRENCY - RESERVED && self.running_lists < LISTS_AT_ONCE,
-            Lane::Changed | Lane::Watched | Lane::Settled => running < CONCURRENCY - RESERVED,
+            Lane::Accused => running < self.at_once,
+            Lane::Lists => running < self.at_once - RESERVED && self.running_lists < self.lists_at_once,
+            Lane::Changed | Lane::Watched | Lane::Settled => running < self.at_once - RESERVED,
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{EAGER_LIST_INTERVAL, Job, LIST_INTERVAL, Next, Schedule, Urgency};
+use super::{
+    CONCURRENCY, CONCURRENCY_ONCE, EAGER_LIST_INTERVAL, Job, LIST_INTERVAL, LISTS_AT_ONCE, Next, RESERVED, Schedule, Urgency,
+};
 
 fn group(name: &str) -> Job {
     Job::Endpoints { group: name.into() }
@@ -128,4 +130,28 @@ fn lists_leave_room_and_one_place_is_kept_for_the_accused() {
     assert_eq!(schedule.next(now), Next::Wait(now + Duration::from_secs(8)), "the other places are taken");
     schedule.put_back(&begun[0]);
     assert!(matches!(schedule.next(now), Next::Run(_)));
+}
+
+/// How many of twelve lists, and then of them and fifty groups, are begun before any of them has ended.
+fn begun_at_once(mut schedule: Schedule) -> (usize, usize) {
+    let start = Instant::now();
+    let begin_all = |schedule: &mut Schedule| {
+        while let Next::Run(job) = schedule.next(start) {
+            schedule.begin(&job);
+        }
+        schedule.running.len()
+    };
+    schedule.lists(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"].map(list), start);
+    let lists = begin_all(&mut schedule);
+    schedule.groups((0..50).map(|number| (group(&number.to_string()), Urgency::Changed)), start);
+    (lists, begin_all(&mut schedule))
+}
+
+#[test]
+fn who_goes_when_all_is_read_asks_for_more_at_once() {
+    assert_eq!(begun_at_once(Schedule::new(150)), (LISTS_AT_ONCE, CONCURRENCY - RESERVED));
+    assert_eq!(begun_at_once(Schedule::for_once(150)), (12, CONCURRENCY_ONCE - RESERVED));
+    let mut again = Schedule::for_once(150);
+    again.clear();
+    assert_eq!(begun_at_once(again), (12, CONCURRENCY_ONCE - RESERVED), "it stays so when everything is forgotten");
 }
