@@ -4,6 +4,7 @@ use super::text::{self, counted, quote};
 use super::{Answer, Check, Finding, Rule, Section, Severity};
 use crate::snapshot::kubernetes::Pod;
 use crate::snapshot::probe::Scheme;
+use crate::topology::questions::Question;
 use crate::topology::{Backend, GroupKind, Role, State, Topology, annotations, events};
 
 /// The rule.
@@ -72,6 +73,16 @@ fn accused_by_annotation(topology: &Topology<'_>, backend: &Backend<'_>) -> Opti
     Some(closed(topology, backend, finding))
 }
 
+const ASK: &str = "ask a pod what the health check asks, and look for anything but 200";
+
+/// How to ask by hand what the health check asks.
+fn asking(backend: &Backend<'_>, question: &Question<'_>, finding: Finding) -> Finding {
+    let connects = question.scheme == Scheme::Tcp;
+    let finding = finding.fix(if connects { "ask a pod for the connection that the health check makes" } else { ASK });
+    let finding = finding.fix(text::ask(backend.namespace, question));
+    if question.is_whole { finding } else { finding.fix(goes_on(backend)) }
+}
+
 /// What a health check wants once the connection stands.
 fn goes_on(backend: &Backend<'_>) -> String {
     let kind = backend.health_check.as_ref().seen().map_or("", |check| &*check.type_);
@@ -97,19 +108,9 @@ fn closed(topology: &Topology<'_>, backend: &Backend<'_>, finding: Finding) -> F
         }
         _ => finding,
     };
-    let question = backend.questions().into_iter().next();
-    let connects = question.as_ref().is_some_and(|question| question.scheme == Scheme::Tcp);
-    let finding = finding.fix(match connects {
-        true => "ask a pod for the connection that the health check makes",
-        false => "ask a pod what the health check asks, and look for anything but 200",
-    });
-    let finding = match &question {
-        Some(question) => finding.fix(text::ask(backend.namespace, question)),
-        None => finding,
-    };
-    let finding = match question {
-        Some(question) if !question.is_whole => finding.fix(goes_on(backend)),
-        _ => finding,
+    let finding = match backend.questions().first() {
+        Some(question) => asking(backend, question, finding),
+        None => finding.fix(ASK),
     };
     if backend.role == Role::SystemDefault { finding } else { finding.breaking() }
 }

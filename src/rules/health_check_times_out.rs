@@ -29,16 +29,6 @@ fn late(one: &Answered<'_>) -> bool {
     one.answer.error == Some(ProbeError::Timeout) || one.answer.latency_ms.is_some_and(|latency| latency > limit)
 }
 
-/// Who takes no connection has no path to be made cheaper.
-fn unconnected(late: &[&Answered<'_>]) -> Finding {
-    let (port, timeout) = late.first().map_or((0, 0), |one| (one.question.port, one.question.timeout_sec));
-    let message = format!("the pods take no connection on port {port} within the health check's timeout of {timeout} s");
-    let finding = late.iter().fold(Finding::certain(message), |finding, one| {
-        finding.evidence(one.place(), format!("no connection within {timeout} s"))
-    });
-    finding.fix(format!("find out why the application accepts no connection on port {port}: it hangs, or has more of them than it can take"))
-}
-
 fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     if !backend.failing_answers(topology)?.iter().any(late) {
         return Ok(None);
@@ -57,14 +47,22 @@ fn check(topology: &Topology<'_>, backend: &Backend<'_>) -> Answer {
     }
     let late: Vec<_> = answered.iter().filter(|one| late(one)).collect();
     let Some(first) = late.first() else { return Ok(None) };
-    let (timeout, path) = (first.question.timeout_sec, first.question.path);
-    if first.question.scheme == Scheme::Tcp {
-        return Ok(Some(unconnected(&late)));
-    }
-    let mut finding = Finding::certain(format!("the pods do not answer the health check on {path} within its timeout of {timeout} s"));
+    let (timeout, path, port) = (first.question.timeout_sec, first.question.path, first.question.port);
+    let connects = first.question.scheme == Scheme::Tcp;
+    let (message, missed) = if connects {
+        (format!("the pods take no connection on port {port} within the health check's timeout of {timeout} s"), "connection")
+    } else {
+        (format!("the pods do not answer the health check on {path} within its timeout of {timeout} s"), "answer")
+    };
+    let mut finding = Finding::certain(message);
     for one in &late {
-        let saw = one.answer.latency_ms.map_or_else(|| format!("no answer within {timeout} s"), |_| format!("an answer after more than {timeout} s"));
+        let saw = one.answer.latency_ms.map_or_else(|| format!("no {missed} within {timeout} s"), |_| format!("an answer after more than {timeout} s"));
         finding = finding.evidence(one.place(), saw);
+    }
+    // Who takes no connection has no path to be made cheaper.
+    if connects {
+        let look = format!("find out why the application accepts no connection on port {port}: it hangs, or has more of them than it can take");
+        return Ok(Some(finding.fix(look)));
     }
     let finding = finding.fix(format!("make {path} cheaper, or point the health check at a cheaper path"));
     let slowest = late.iter().filter_map(|one| one.answer.latency_ms).max().unwrap_or_default();
