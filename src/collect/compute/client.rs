@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use google_cloud_auth::credentials::Credentials;
+use google_cloud_auth::credentials::Credentials as Sdk;
 use google_cloud_compute_v1::client;
 use google_cloud_compute_v1::model::network_endpoint_groups_list_endpoints_request::HealthStatus as Show;
 use google_cloud_compute_v1::model::{NetworkEndpointGroupsListEndpointsRequest, ResourceGroupReference};
@@ -22,6 +22,7 @@ use tokio::task::JoinError;
 
 use super::convert::Slim;
 use super::failure::{Class, Failure};
+use crate::collect::credentials::{Credentials, CredentialsError};
 use crate::collect::tape::Tape;
 use crate::snapshot::compute::{
     Address, BackendService, Firewall, ForwardingRule, HealthCheck, HealthStatus, InstanceGroup, NetworkEndpoint,
@@ -38,7 +39,7 @@ const USER_AGENT: &str = concat!("ingress-diagnosis/", env!("CARGO_PKG_VERSION")
 const PAGE_SIZE: u32 = 500;
 
 /// An answer to come.
-pub(in crate::collect) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
+pub(super) type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
 /// The SDK's clients: each has a connection pool of its own.
 #[derive(Debug, Clone)]
@@ -215,8 +216,22 @@ impl Listed for Firewall {
 }
 
 impl Client {
+    /// Clients with the credentials that there are now, and the number of their build, which is given up when they cannot be built.
+    pub(in crate::collect) async fn connect(endpoint: &str, credentials: &Credentials) -> Result<(u64, Self), Failure> {
+        let no_credentials =
+            |error: CredentialsError| Failure::without_answer(Class::NoToken, "NoCredentials", error.to_string());
+        let (build, sdk) = credentials.current().map_err(no_credentials)?;
+        match Self::build(endpoint, sdk).await {
+            Ok(client) => Ok((build, client)),
+            Err(failure) => {
+                credentials.discard(build);
+                Err(failure)
+            }
+        }
+    }
+
     /// Builds every client, all at once: each reads every certificate of the system anew. No request is sent yet.
-    pub(in crate::collect) fn connect(endpoint: &str, credentials: Credentials) -> Reply<Self> {
+    fn build(endpoint: &str, credentials: Sdk) -> Reply<Self> {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         macro_rules! build {
             ($($field:ident: $client:ident,)*) => {

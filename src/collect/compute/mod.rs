@@ -5,9 +5,8 @@
 //!       lists of every kind ─►┘            └ 403 rateLimitExceeded, 429, 5xx: a pause for the whole project
 //! ```
 //!
-//! Enters: which groups of endpoints matter, and how urgently. Leaves: the Compute part of the world, with the time at which every fact was read, and
-//! counters.
-//! Never: sends more requests than the budget allows, pages and failed requests included; takes a failed read for an empty one; asks
+//! Enters: which groups of endpoints matter, and how urgently. Leaves: the Compute part of the world, with the time at which each fact was
+//! read, and counters. Never: sends more requests than the budget allows, pages and failed requests included; takes a failed read for an empty one; asks
 //! anything while it is not active.
 
 mod apply;

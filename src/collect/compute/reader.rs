@@ -164,15 +164,7 @@ impl Reader {
         if let Some((_, client)) = &self.client {
             return Some(client.clone());
         }
-        let built = match self.credentials.current() {
-            Ok((build, credentials)) => {
-                Client::connect(&self.endpoint, credentials).await.map(|client| (build, client)).inspect_err(|_| {
-                    self.credentials.discard(build);
-                })
-            }
-            Err(error) => Err(Failure::without_answer(Class::NoToken, "NoCredentials", error.to_string())),
-        };
-        match built {
+        match Client::connect(&self.endpoint, &self.credentials).await {
             Ok((build, client)) => {
                 self.client = Some((build, client.clone()));
                 Some(client)

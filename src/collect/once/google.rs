@@ -31,10 +31,7 @@ impl Google {
                 return None;
             }
             let credentials = Arc::new(Credentials::new(mode));
-            let compute = match credentials.current() {
-                Ok((build, sdk)) => Client::connect(&endpoint, sdk).await.ok().map(|client| (build, client)),
-                Err(_) => None,
-            };
+            let compute = Client::connect(&endpoint, &credentials).await.ok();
             Some(Prepared { credentials, compute })
         }))
     }
