@@ -77,7 +77,7 @@ impl<'a> Backend<'a> {
         let mut answered = Vec::new();
         let mut unasked = None;
         for question in self.failing_questions() {
-            match probes.answer(&question.pod.key(), question.ip, question.port, question.scheme, question.path, question.host) {
+            match question.answer(probes) {
                 Ok(answer) if question.is_whole || answer.error.is_some() => answered.push(Answered { question, answer }),
                 Ok(_) => unasked = self.health_check.as_ref().seen().map(|check| nobody_asks(check)),
                 Err(why) => unasked = Some(why),

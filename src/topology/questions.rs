@@ -7,9 +7,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::snapshot::Unknown;
 use crate::snapshot::compute::HealthCheck;
 use crate::snapshot::kubernetes::Pod;
-use crate::snapshot::probe::Scheme;
+use crate::snapshot::probe::{ProbeAnswer, Probes, Scheme};
 
 use super::Topology;
 use super::backend::{Backend, GroupKind, SliceEndpoint};
@@ -95,6 +96,13 @@ impl Topology<'_> {
         let of_node = is(&question.pod.status.host_ip)
             || nodes.any(|node| node.status.addresses.iter().any(|address| is(&address.address)));
         question.pod.spec.host_network || !of_node
+    }
+}
+
+impl Question<'_> {
+    /// What the pod answered, if it was asked.
+    pub fn answer<'p>(&self, probes: &'p Probes) -> Result<&'p ProbeAnswer, Unknown> {
+        probes.answer(&self.pod.key(), self.ip, self.port, self.scheme, self.path, self.host)
     }
 }
 

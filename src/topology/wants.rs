@@ -102,12 +102,7 @@ impl<'a> Topology<'a> {
             let mut questions = backend.failing_questions();
             questions.retain(|question| self.may_be_asked(question));
             questions.truncate(MOST_PODS);
-            wants.unasked |= questions.iter().any(|question| {
-                let probes = &self.snapshot.probes;
-                probes
-                    .answer(&question.pod.key(), question.ip, question.port, question.scheme, question.path, question.host)
-                    .is_err()
-            });
+            wants.unasked |= questions.iter().any(|question| question.answer(&self.snapshot.probes).is_err());
             wants.questions.extend(questions);
         }
         wants
